@@ -1,0 +1,182 @@
+"""Optimisers, learning-rate schedules, and the moving average of a network's weights."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from npgan import backend
+from npgan.backend import Array, array_module
+from npgan.layers.base import Layer, Parameter
+
+Schedule = Callable[[int], float]  # number of steps done so far -> learning rate
+
+
+class Optimizer:
+    """Changes parameters by their gradients. A subclass names its `slots` and writes `update`.
+
+    learning_rate is a number, or a schedule such as `linear_decay(...)` that gives it for each step. For every
+    parameter there is one array of zeros a slot, on the parameter's device: make the optimiser after `Layer.to`.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Sequence[Parameter], learning_rate: float | Schedule):
+        self.parameters = list(parameters)
+        name = type(self).__name__
+        if not self.parameters:
+            raise ValueError(f"{name}: parameters is empty")
+        if not callable(learning_rate) and not learning_rate > 0:
+            raise ValueError(f"{name}: learning_rate must be above 0, got {learning_rate!r}")
+        self.learning_rate = learning_rate
+        self.steps = 0
+        self.memory: list[dict[str, Array]] = [
+            {slot: array_module(p.value).zeros_like(p.value) for slot in self.slots} for p in self.parameters
+        ]
+
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(self.learning_rate(self.steps) if callable(self.learning_rate) else self.learning_rate)
+
+    def step(self) -> None:
+        """Change every parameter once, from the gradients that have been added up."""
+        rate = self.rate()
+        self.steps += 1
+        for parameter, memory in zip(self.parameters, self.memory):
+            self.update(parameter, rate, **memory)
+
+    def update(self, parameter: Parameter, rate: float, **memory: Array) -> None:
+        """Change one parameter, and its memory, in place."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The number of steps and copies of all memories, as NumPy arrays."""
+        found = {"steps": np.array(self.steps)}
+        for index, memory in enumerate(self.memory):
+            found |= {f"{index}.{slot}": backend.to_numpy(array).copy() for slot, array in memory.items()}
+        return found
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over what `state` returned. Raises ValueError, before anything is changed, where it differs."""
+        arrays = {f"{i}.{slot}": a for i, memory in enumerate(self.memory) for slot, a in memory.items()}
+        wanted = {"steps": (), **{name: array.shape for name, array in arrays.items()}}
+        came = {name: array.shape for name, array in state.items()}
+        if wanted != came:
+            different = sorted(
+                name for name in wanted.keys() | came.keys() if wanted.get(name) != came.get(name)
+            )
+            raise ValueError(f"state is of another {type(self).__name__}: {', '.join(different)} differ")
+        for name, array in arrays.items():
+            array[...] = backend.to_device(state[name], backend.device_of(array))
+        self.steps = int(state["steps"])
+
+
+class SGD(Optimizer):
+    """v = momentum * v + grad;  value -= rate * v. With nesterov: value -= rate * (grad + momentum * v).
+
+    Momentum: Polyak 1964; Nesterov's form as in Sutskever et al. 2013, section 2, written for the
+    look-ahead point.
+    """
+
+    slots = ("velocity",)
+
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        learning_rate: float | Schedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+    ):
+        super().__init__(parameters, learning_rate)
+        if not 0 <= momentum < 1:
+            raise ValueError(f"SGD: momentum must be in [0, 1), got {momentum!r}")
+        if nesterov and momentum == 0:
+            raise ValueError("SGD: nesterov needs a momentum above 0")
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def update(self, parameter: Parameter, rate: float, velocity: Array) -> None:
+        velocity *= self.momentum
+        velocity += parameter.grad
+        direction = parameter.grad + self.momentum * velocity if self.nesterov else velocity
+        parameter.value -= rate * direction
+
+
+class Adam(Optimizer):
+    """Steps of about `rate`, by running means of the gradient and of its square (Kingma and Ba 2015).
+
+        mean = beta_1 * mean + (1 - beta_1) * grad          square = beta_2 * square + (1 - beta_2) * grad**2
+        value -= rate * mean_hat / (sqrt(square_hat) + epsilon)
+
+    where mean_hat = mean / (1 - beta_1**t) and square_hat = square / (1 - beta_2**t) undo the start at zero.
+    The defaults are those of DCGAN (Radford et al. 2016, section 4): beta_1 = 0.5 instead of 0.9.
+    """
+
+    slots = ("mean", "square")
+
+    def __init__(
+        self,
+        parameters: Sequence[Parameter],
+        learning_rate: float | Schedule = 2e-4,
+        beta_1: float = 0.5,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+    ):
+        super().__init__(parameters, learning_rate)
+        if not (0 <= beta_1 < 1 and 0 <= beta_2 < 1):
+            raise ValueError(f"Adam: beta_1 and beta_2 must be in [0, 1), got {beta_1!r} and {beta_2!r}")
+        if not epsilon > 0:
+            raise ValueError(f"Adam: epsilon must be above 0, got {epsilon!r}")
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def update(self, parameter: Parameter, rate: float, mean: Array, square: Array) -> None:
+        grad = parameter.grad
+        mean *= self.beta_1
+        mean += (1 - self.beta_1) * grad
+        square *= self.beta_2
+        square += (1 - self.beta_2) * grad * grad
+        correction_1, correction_2 = 1 - self.beta_1**self.steps, 1 - self.beta_2**self.steps
+        root = array_module(square).sqrt(square / correction_2)
+        root += self.epsilon
+        parameter.value -= (rate / correction_1) * mean / root
+
+
+def step_decay(start: float, factor: float, every: int) -> Schedule:
+    """Multiply the rate by `factor` after each `every` steps."""
+    return lambda step: start * factor ** (step // every)
+
+
+def linear_decay(start: float, end: float, steps: int, begin: int = 0) -> Schedule:
+    """Keep `start` until step `begin`, then go in a straight line to `end` at step `steps` and stay there."""
+    return lambda step: start + (end - start) * _progress(step, begin, steps)
+
+
+def cosine_decay(start: float, end: float, steps: int) -> Schedule:
+    """Go from `start` to `end` along half a cosine in `steps` steps (Loshchilov and Hutter 2017, section 3)."""
+    return lambda step: end + (start - end) * (1 + math.cos(math.pi * _progress(step, 0, steps))) / 2
+
+
+def _progress(step: int, begin: int, end: int) -> float:
+    return min(1.0, max(0.0, (step - begin) / (end - begin)))
+
+
+class MovingAverage:
+    """A copy of a network whose state follows the network's slowly: `average.layer`.
+
+    After each training step `update` moves it by 1 - decay of the way (at first further: by 9 / (10 + steps)),
+    so that it averages over about 1 / (1 - decay) steps. A generator's samples circle around where the game
+    would settle; the average sits nearer to the middle (Yazıcı et al. 2019).
+    """
+
+    def __init__(self, layer: Layer, decay: float = 0.998):
+        if not 0 <= decay < 1:
+            raise ValueError(f"MovingAverage: decay must be in [0, 1), got {decay!r}")
+        self.source, self.layer, self.decay = layer, copy.deepcopy(layer), decay
+        self.steps = 0
+
+    def update(self) -> None:
+        """Move the average toward the network's present state."""
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        self.steps += 1
+        for average, now in zip(self.layer.arrays().values(), self.source.arrays().values()):
+            average += (1 - decay) * (now - average)
