@@ -1,0 +1,148 @@
+"""A set of images: checked once, then served as float32 batches in [-1, 1]."""
+
+import copy
+import operator
+from collections.abc import Iterator
+
+import numpy as np
+
+from npgan.data.lazy import Lazy
+from npgan.errors import DataError
+
+
+class Images:
+    """Images of one shape, with labels where there are any.
+
+    pixels: `(n, h, w, c)` or `(n, h, w)`, c = 1 or 3; uint8 in 0..255, or floating point in [-1, 1], [0, 1]
+        or [0, 255] (told apart by the smallest and the largest value of the set). Anything with a shape,
+        a dtype and indexing by slice and integer array will do, so a mapped file is never held in memory.
+    labels: name -> array with n rows.     name: what error messages call the set.
+    Raises DataError if the array cannot be used.
+    """
+
+    def __init__(self, pixels, labels: dict[str, np.ndarray] | None = None, name: str = "images"):
+        self.name = name
+        self.pixels = _nhwc(pixels, name)
+        self.labels = {key: np.asarray(value) for key, value in (labels or {}).items()}
+        for key, value in self.labels.items():
+            if value.shape[:1] != (len(self),):
+                raise DataError(f"{name}: {len(self)} images, but labels {key!r} have shape {value.shape}")
+        self._divisor, self._shift = _to_unit_range(self.pixels, name)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of one image."""
+        return tuple(int(n) for n in self.pixels.shape[1:])
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def __getitem__(self, rows) -> np.ndarray:
+        """The images at `rows`: float32 in [-1, 1], a copy.
+
+        A slice or an integer array gives (rows, h, w, c), a single number (h, w, c).
+        """
+        if isinstance(rows, int | np.integer):
+            return self[np.array([rows])][0]
+        x = np.array(self.pixels[rows], dtype=np.float32)
+        x /= self._divisor
+        x += self._shift
+        return np.clip(x, -1, 1, out=x)  # rounding may pass the bounds by a hair
+
+    def take(self, rows: np.ndarray) -> "Images":
+        """The subset at the integer array `rows`, in that order; shares the pixels, copies the labels."""
+        store, rows = self.pixels, np.asarray(rows)
+        pixels = Lazy((len(rows), *store.shape[1:]), store.dtype, lambda i: store[rows[i]])
+        part = self.with_pixels(pixels)
+        part.labels = {key: value[rows] for key, value in self.labels.items()}
+        return part
+
+    def with_pixels(self, pixels) -> "Images":
+        """The same set with other pixels in the same range of values."""
+        # Not the constructor: it would guess the range anew, and a part of the set may show less of it.
+        other = copy.copy(self)
+        other.pixels = pixels
+        return other
+
+    def split(self, count: int, rng: np.random.Generator) -> tuple["Images", "Images"]:
+        """Two random disjoint parts, the second with `count` images; ValueError unless 0 < count < n."""
+        count = check_whole("count", count, high=len(self) - 1)
+        order = rng.permutation(len(self))
+        return self.take(order[count:]), self.take(order[:count])
+
+    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        """Endless float32 batches (batch_size, h, w, c); each epoch is shuffled anew, its short rest dropped.
+
+        The order depends on `rng` alone: the same generator state gives the same batches.
+        Raises DataError if the set is smaller than one batch.
+        """
+        if check_whole("batch_size", batch_size) > len(self):
+            raise DataError(f"{self.name}: {len(self)} images do not fill one batch of {batch_size}")
+        return self._endless(batch_size, rng)
+
+    def _endless(self, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+        while True:
+            order = rng.permutation(len(self))
+            for start in range(0, len(self) - batch_size + 1, batch_size):
+                yield self[order[start : start + batch_size]]
+
+
+def check_whole(name: str, value, low: int = 1, high: int | None = None) -> int:
+    """`value` as an int; ValueError naming the argument if it is not a whole number in low..high."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name}: wanted a whole number, got {value!r}") from None
+    if number < low or (high is not None and number > high):
+        wanted = f"at least {low}" if high is None else f"a number in {low}..{high}"
+        raise ValueError(f"{name}: wanted {wanted}, got {number}")
+    return number
+
+
+def _nhwc(pixels, name: str):
+    """`pixels` as (n, h, w, c), or a DataError that says what is wrong with its shape or dtype."""
+    if not (hasattr(pixels, "shape") and hasattr(pixels, "dtype")):
+        raise DataError(f"{name}: wanted an array of images, got {type(pixels).__name__}")
+    shape = tuple(pixels.shape)
+    if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
+        raise DataError(f"{name}: wanted uint8 or floating point, got dtype {pixels.dtype}")
+    if 0 in shape:
+        raise DataError(f"{name}: is empty, shape {shape}")
+    if len(shape) == 3 and shape[2] > 3:
+        return pixels[..., None]  # (n, h, w) -> (n, h, w, 1)
+    if len(shape) == 4 and shape[3] in (1, 3):
+        return pixels
+    hint = ""
+    if len(shape) == 4 and shape[1] in (1, 3):
+        hint = "; channels come last here: np.transpose(images, (0, 2, 3, 1))"
+    raise DataError(
+        f"{name}: wanted shape (n, height, width, 1 or 3) or (n, height, width), got {shape}{hint}"
+    )
+
+
+def _to_unit_range(pixels, name: str) -> tuple[float, float]:
+    """(divisor, shift) such that pixels / divisor + shift lies in [-1, 1]."""
+    if pixels.dtype == np.uint8:
+        return 127.5, -1.0
+    low, high, bad, first = np.inf, -np.inf, 0, None
+    for start in range(0, pixels.shape[0], 256):  # piece by piece: the set may be larger than the memory
+        piece = np.asarray(pixels[start : start + 256])
+        wrong = ~np.isfinite(piece)
+        if wrong.any():
+            bad += int(wrong.sum())
+            if first is None:
+                image, *rest = (int(i) for i in np.argwhere(wrong)[0])
+                first = (start + image, *rest)
+        elif not bad:
+            low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+    if bad:
+        raise DataError(f"{name}: {bad} values are NaN or infinite, the first at index {first}")
+    if -1 <= low < 0 and high <= 1:
+        return 1.0, 0.0
+    if 0 <= low and high <= 1:
+        return 0.5, -1.0
+    if 0 <= low and high <= 255:
+        return 127.5, -1.0
+    raise DataError(
+        f"{name}: values must lie in [-1, 1], [0, 1] or [0, 255], these lie in [{low:g}, {high:g}]"
+    )

@@ -1,0 +1,1 @@
+"""How good: samples against real images, modes of a mixture, repaired holes."""

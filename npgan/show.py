@@ -1,0 +1,66 @@
+"""Pictures: grids of images, curves, animations. Images are NHWC float in [-1, 1]; pixels are uint8."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from npgan.backend import Array, to_numpy
+
+
+def to_pixels(images: Array) -> np.ndarray:
+    """Images in [-1, 1], any number of axes, to uint8 in 0..255; what lies outside is clipped."""
+    return np.clip(np.rint(to_numpy(images) * 127.5 + 127.5), 0, 255).astype(np.uint8)
+
+
+def image_grid(images: Array, columns: int | None = None, *, scale: int = 1, gap: int = 2) -> np.ndarray:
+    """Lay images (N, H, W, 1 or 3) out in rows, `columns` a row (default: about a square).
+
+    Returns uint8 pixels (height, width, 3), each image enlarged `scale` times, with a grey gap between them.
+    """
+    pixels = to_pixels(images)
+    if pixels.ndim != 4 or pixels.shape[3] not in (1, 3) or len(pixels) == 0:
+        raise ValueError(f"image_grid: images must have shape (N, H, W, 1 or 3), got {pixels.shape}")
+    n, h, w, c = pixels.shape
+    columns = min(columns or math.ceil(math.sqrt(n)), n)
+    rows = math.ceil(n / columns)
+    sheet = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 96, np.uint8)
+    for index, image in enumerate(pixels):
+        top = gap + (index // columns) * (h + gap)
+        left = gap + (index % columns) * (w + gap)
+        sheet[top : top + h, left : left + w] = image  # one channel spreads over three
+    return sheet.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def curves(
+    series: dict[str, Sequence[float]], *, title: str = "", ylabel: str = "", window: int = 1
+) -> Figure:
+    """Draw each series over the training steps, pale as it is and strong as the running mean over `window`."""
+    figure = Figure(figsize=(7, 3.2))
+    axes = figure.add_subplot(title=title, xlabel="step", ylabel=ylabel)
+    for index, (name, values) in enumerate(series.items()):
+        values = np.asarray(values, float)
+        colour = f"C{index}"
+        if 1 < window <= len(values):
+            mean = np.convolve(values, np.ones(window) / window, mode="valid")
+            axes.plot(values, color=colour, alpha=0.25, linewidth=0.6)
+            axes.plot(np.arange(window - 1, len(values)), mean, color=colour, label=name)
+        else:
+            axes.plot(values, color=colour, label=name)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def animation(frames: Sequence[np.ndarray], path: Path, *, seconds: float = 6.0) -> Path:
+    """Write uint8 frames (H, W, 3) of one size as a GIF that loops; the last frame stays for a second."""
+    if not frames:
+        raise ValueError("animation: frames is empty")
+    pictures = [Image.fromarray(frame) for frame in frames]
+    durations = [max(20, round(1000 * seconds / len(frames)))] * len(frames)
+    durations[-1] += 1000
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    return path
