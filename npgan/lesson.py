@@ -95,13 +95,18 @@ class Lesson:
             pause("Enter for the next step: ")
         print(f"\n== {heading}")
 
-    def picture(self, picture: Figure | np.ndarray, name: str) -> Path:
-        """Save a figure, or uint8 pixels (H, W, 3), as a PNG in the output folder; show it in a notebook."""
+    def save(self, picture: Figure | np.ndarray, name: str) -> Path:
+        """Save a figure, or uint8 pixels (H, W, 3), as a PNG in the output folder."""
         path = self.args.out / name
         if isinstance(picture, Figure):
             picture.savefig(path, dpi=110, bbox_inches="tight")
         else:
             Image.fromarray(picture).save(path)
+        return path
+
+    def picture(self, picture: Figure | np.ndarray, name: str) -> Path:
+        """Save a picture, and show it in a notebook or say where it is."""
+        path = self.save(picture, name)
         if _in_notebook():
             from IPython.display import Image as Shown
             from IPython.display import display
