@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from npgan import optim, show
 from npgan.adversarial import discriminator_step, generator_step
+from npgan.backend import to_device, to_numpy
 from npgan.data import Mixture
 from npgan.layers import Dense, LeakyReLU, Sequential
 from npgan.layers.activations import sigmoid
@@ -25,12 +26,14 @@ from npgan.losses import binary_cross_entropy, generator_non_saturating, generat
 from npgan.metrics.modes import count_modes, samples_per_mode
 from npgan.training import Run
 
-lesson = Lesson("07_adversarial_game", "One player's step at a time", steps=3000, quick_steps=150)
+lesson = Lesson(
+    "07_adversarial_game", "One player's step at a time", steps=3000, quick_steps=150, device=True
+)
 args, rng = lesson.args, lesson.rng
 
 MIXTURE = Mixture.ring()  # harder: Mixture.grid(), 25 modes
 BATCH, LATENT, WIDTH = 256, 2, 128
-REACH = np.abs(MIXTURE.centres).max()  # both networks work in units of the farthest centre
+REACH = float(np.abs(MIXTURE.centres).max())  # both networks work in units of the farthest centre
 
 # %% [markdown]
 # ## The players
@@ -65,19 +68,23 @@ def make_players(rng):
             Dense(WIDTH, 1, rng=rng),
         ]
     )
-    return generator, discriminator
+    return generator.to(args.device), discriminator.to(args.device)
+
+
+def draw(mixture, count, rng):
+    return to_device(mixture.sample(count, rng), args.device)  # count, 2
 
 
 def draw_real(count, rng):
-    return MIXTURE.sample(count, rng) / np.float32(REACH)  # count, 2
+    return draw(MIXTURE, count, rng) / REACH  # count, 2
 
 
 def draw_noise(count, rng):
-    return rng.standard_normal((count, LATENT)).astype(np.float32)  # count, LATENT
+    return to_device(rng.standard_normal((count, LATENT)).astype(np.float32), args.device)  # count, LATENT
 
 
 def gradient_norm(network):
-    return float(np.sqrt(sum((p.grad**2).sum() for p in network.parameters())))
+    return sum((p.grad**2).sum() for p in network.parameters()) ** 0.5  # 0-d, on the device
 
 
 lesson.step("The players")
@@ -108,12 +115,13 @@ def draw_surface(axes, probability, real=None, fake=None, title=""):
     )
     for points, colour, size in ((real, "black", 5), (fake, "darkorange", 4)):
         if points is not None:
-            axes.scatter(points[:, 0], points[:, 1], s=size, color=colour, linewidths=0)
+            axes.scatter(*to_numpy(points).T, s=size, color=colour, linewidths=0)
     axes.set(title=title, xlim=(-EDGE, EDGE), ylim=(-EDGE, EDGE), xticks=[-1, 0, 1], yticks=[-1, 0, 1])
 
 
 def judge(discriminator, points=LATTICE):
-    return sigmoid(discriminator.forward(points, train=False))[:, 0]  # N
+    logits = discriminator.forward(to_device(points, args.device), train=False)  # N, 1
+    return to_numpy(sigmoid(logits))[:, 0]  # N
 
 
 # %% [markdown]
@@ -155,11 +163,11 @@ print(f"D's step: its loss on this batch {float(d.loss):.4f} -> {loss_after_d:.4
 print(f"          D changed: {d_step_moves_d}, G untouched: {d_step_keeps_g}")
 
 d_before = discriminator.state()
-d_gradients = [p.grad.copy() for p in discriminator.parameters()]
+d_gradients = [to_numpy(p.grad).copy() for p in discriminator.parameters()]
 g = generator_step(generator, discriminator, fake, g_optimizer)
 g_step_keeps_d, g_step_moves_g = same(d_before, discriminator), not same(g_before, generator)
 g_step_keeps_d_gradients = all(
-    np.array_equal(then, p.grad) for then, p in zip(d_gradients, discriminator.parameters())
+    np.array_equal(then, to_numpy(p.grad)) for then, p in zip(d_gradients, discriminator.parameters())
 )
 after_logits = discriminator.forward(generator.forward(noise, train=False), train=False)
 loss_after_g = float(generator_non_saturating(after_logits)[0])
@@ -196,7 +204,7 @@ alone_optimizer = optim.Adam(
     alone.parameters(), optim.linear_decay(5e-3 if args.quick else 2e-3, 0, alone_steps)
 )
 for _ in range(alone_steps):
-    discriminator_step(alone, wide.sample(BATCH, rng), fixed.sample(BATCH, rng), alone_optimizer)
+    discriminator_step(alone, draw(wide, BATCH, rng), draw(fixed, BATCH, rng), alone_optimizer)
 
 p, q = density(LATTICE, wide.centres, 0.25), density(LATTICE, fixed.centres, 0.7)
 best, learned = p / (p + q), judge(alone)
@@ -237,9 +245,10 @@ pushes = {}
 for name, loss in (("non-saturating", generator_non_saturating), ("saturating", generator_saturating)):
     discriminator.freeze()
     _, dlogits = loss(discriminator.forward(fake))
-    pushes[name] = -discriminator.backward(dlogits) * BATCH  # N, 2: of each point's own loss
+    pushes[name] = to_numpy(-discriminator.backward(dlogits)) * BATCH  # N, 2: of each point's own loss
     discriminator.unfreeze()
     print(f"{name:<15} mean length of the push {np.linalg.norm(pushes[name], axis=1).mean():.4f}")
+fake = to_numpy(fake)
 moved = fake + 0.01 * pushes["non-saturating"] / np.linalg.norm(
     pushes["non-saturating"], axis=1, keepdims=True
 )
@@ -452,7 +461,9 @@ assert g_step_keeps_d and g_step_moves_g, "G's step changes G alone"
 assert g_step_keeps_d_gradients, "G's step leaves D's gradients as they were"
 assert loss_after_d < float(d.loss), "D's step lowers D's loss on its batch"
 assert loss_after_g < float(g.loss), "G's step lowers G's loss on its noise"
-assert not np.array_equal(g.logits, d.fake_logits), "G is judged by the D that has just learned"
+assert not np.array_equal(to_numpy(g.logits), to_numpy(d.fake_logits)), (
+    "G is judged by the D that has just learned"
+)
 assert judge_error < (0.6 if args.quick else 0.25) * flat_error, "D learns p / (p + q)"
 assert rises > 0.9, "the push leads uphill on D's surface"
 lengths = {name: np.linalg.norm(push, axis=1).mean() for name, push in pushes.items()}

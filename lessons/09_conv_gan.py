@@ -223,7 +223,9 @@ labels = next((train.labels[name] for name in ("character", "class") if name in 
 if labels is not None:
     classes = int(labels.max()) + 1
     held_labels = next(held_out.labels[name] for name in ("character", "class") if name in held_out.labels)
-    classifier = train_classifier(train, labels, classes, rng, steps=100 if args.quick else 1500)
+    classifier = train_classifier(
+        train, labels, classes, rng, steps=100 if args.quick else 1500, device=args.device
+    )
     right = accuracy(classifier, real, held_labels)
     seen, best = class_report(classifier, drawn), class_report(classifier, real)
     print(f"classifier: {right:.1%} right on {n} unseen real images")

@@ -102,7 +102,8 @@ def gpu_status() -> Status:
     except Exception as error:  # not only ImportError: a broken NumPy or driver fails in its own way
         if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
             return Status(False, "no GPU: CuPy is not installed")
-        return Status(False, f"no GPU: CuPy cannot be imported ({_first_line(error)})")
+        reason = _first_line(error.__cause__ or error)  # CuPy hangs a banner of its own around the cause
+        return Status(False, f"no GPU: CuPy cannot be imported ({reason})")
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:
@@ -139,6 +140,6 @@ def choose_device(wanted: str = "auto") -> tuple[str, str]:
     return "numpy", f"device: NumPy {np.__version__} ({status.line})"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__

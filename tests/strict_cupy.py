@@ -28,6 +28,7 @@ import operator
 import sys
 import types
 from dataclasses import dataclass
+from unittest import mock
 
 import numpy as np
 
@@ -193,7 +194,7 @@ class Counters:
 
 
 counters = Counters()
-_state = types.SimpleNamespace(devices=1, broken=(), float64_allowed=True)
+_state = types.SimpleNamespace(devices=1, broken=(), float64_allowed=True, note=None)
 
 
 class Float64Error(AssertionError):
@@ -208,6 +209,25 @@ def forbid_float64():
         yield
     finally:
         _state.float64_allowed = before
+
+
+@contextlib.contextmanager
+def noted(note):
+    """Call note(name, inputs, result, in_place) for all that the device is given to do, with the NumPy arrays
+    behind it. name is a function's, or "assign". Views are noted too: results that share memory with an input.
+    """
+    before, _state.note = _state.note, note
+    try:
+        yield
+    finally:
+        _state.note = before
+
+
+@contextlib.contextmanager
+def as_cupy():
+    """`import cupy` gives the double inside the block: for what is no test. Tests say `install`."""
+    with mock.patch.dict(sys.modules, {**_modules, "cupyx": None}):
+        yield cupy
 
 
 def install(monkeypatch, *, devices=1, broken=(), importable=True):
@@ -322,6 +342,8 @@ def _guard(name, signature, compute):
         counters.synchronisations += name in SYNCHRONISE or (name, len(bound)) == ("where", 1)
         with np.errstate(all="ignore"):  # a device divides by zero without a word
             result = compute(*positional, **keywords)
+        if _state.note:
+            _state.note(name, [*positional, *keywords.values()], result, "out" in keywords)
         if bound.get("out") is not None:
             return bound["out"]
         return None if result is None else _to_device(result)
@@ -384,6 +406,8 @@ class ndarray:
                 raise ValueError("repeated indices in an assignment: a device keeps any one of the values")
         elif isinstance(value, ndarray):
             _refuse_overlap(self._host[key], host)
+        if _state.note:
+            _state.note("assign", [host], self._host[key], True)
         self._host[key] = host
 
     def item(self):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npgan.backend import Array, to_device, to_numpy
+from npgan.backend import Array, device_of, to_device, to_numpy
 from npgan.data import Images
 from npgan.layers import (
     BatchNormalization,
@@ -53,17 +53,24 @@ def make_classifier(shape: tuple[int, int, int], classes: int, rng: np.random.Ge
 
 
 def train_classifier(
-    images: Images, labels: np.ndarray, classes: int, rng: np.random.Generator, *, steps: int = 600
+    images: Images,
+    labels: np.ndarray,
+    classes: int,
+    rng: np.random.Generator,
+    *,
+    steps: int = 600,
+    device: str = "numpy",
 ) -> Sequential:
     """Train `make_classifier` on images with whole-number labels (N,), in batches of 64, with Adam."""
     if len(labels) != len(images):
         raise ValueError(f"train_classifier: {len(images)} images, but {len(labels)} labels")
-    network = make_classifier(images.shape, classes, rng)
+    network = make_classifier(images.shape, classes, rng).to(device)
     optimizer = Adam(network.parameters(), cosine_decay(2e-3, 1e-5, steps), beta_1=0.9)
     for _ in range(steps):
         rows = rng.integers(len(images), size=64)
+        x, wanted = to_device(images[rows], device), to_device(labels[rows], device)
         network.zero_grad()
-        _, dlogits = softmax_cross_entropy(network.forward(images[rows]), labels[rows])
+        _, dlogits = softmax_cross_entropy(network.forward(x), wanted)
         network.backward(dlogits)
         optimizer.step()
     return network
@@ -71,9 +78,9 @@ def train_classifier(
 
 def class_probabilities(classifier: Layer, images: Array) -> np.ndarray:
     """The classifier's probabilities (N, classes), in inference mode, 256 images at a time."""
-    found = []
+    found, device = [], device_of(classifier.parameters()[0].value)
     for start in range(0, len(images), 256):
-        logits = to_numpy(classifier.forward(images[start : start + 256], train=False))
+        logits = to_numpy(classifier.forward(to_device(images[start : start + 256], device), train=False))
         exp = np.exp(logits - logits.max(axis=1, keepdims=True))
         found.append(exp / exp.sum(axis=1, keepdims=True))
     return np.concatenate(found)
