@@ -343,7 +343,8 @@ def _guard(name, signature, compute):
         with np.errstate(all="ignore"):  # a device divides by zero without a word
             result = compute(*positional, **keywords)
         if _state.note:
-            _state.note(name, [*positional, *keywords.values()], result, "out" in keywords)
+            inputs = [*positional, *(value for key, value in keywords.items() if key != "out")]
+            _state.note(name, inputs, result, "out" in keywords)
         if bound.get("out") is not None:
             return bound["out"]
         return None if result is None else _to_device(result)

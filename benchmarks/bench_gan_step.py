@@ -1,0 +1,111 @@
+"""One training step of whole GANs on NumPy and on CuPy, with the transfers apart; or what a GPU should need for it.
+
+    python benchmarks/bench_gan_step.py            # --quick in seconds, --csv FILE, --only NAME, --device numpy
+    python benchmarks/bench_gan_step.py --model    # no GPU needed: a calculation, see benchmarks/model.py
+
+A step is one round of the game with Adam on a batch that is already on the device. GFLOP and MB are the least it
+has to do (benchmarks/work.py); GEMM is the machine's own speed, measured in the same run.
+"""
+
+import argparse
+from pathlib import Path
+
+import model
+import numpy as np
+from networks import WORKLOADS, Workload
+from timing import devices, gemm_speed, machine, markdown, measure, milliseconds, write_csv
+from work import step_work
+
+from npgan.adversarial import discriminator_step, generator_step
+from npgan.backend import to_device, to_numpy
+from npgan.optim import Adam
+
+
+class Game:
+    """Both players of a workload and a batch for each, on a device."""
+
+    def __init__(self, workload: Workload, batch: int, device: str, rng: np.random.Generator):
+        self.device = device
+        self.host_noise = rng.standard_normal((batch, workload.latent), dtype=np.float32)
+        self.host_real = rng.uniform(-1, 1, (batch, *workload.shape)).astype(np.float32)
+        self.upload()
+        self.generator = workload.generator.to(device)
+        self.discriminator = workload.discriminator.to(device)
+        self.g_optimizer = Adam(self.generator.parameters())
+        self.d_optimizer = Adam(self.discriminator.parameters())
+        self.fake = self.generator.forward(self.noise, train=False)
+
+    def upload(self) -> None:
+        """What each step brings to the device: a batch and its noise."""
+        self.noise, self.real = (
+            to_device(self.host_noise, self.device),
+            to_device(self.host_real, self.device),
+        )
+
+    def download(self) -> np.ndarray:
+        """What a picture brings back: a batch of samples."""
+        return to_numpy(self.fake)
+
+    def step(self) -> None:
+        """One round."""
+        fake = self.generator.forward(self.noise)
+        discriminator_step(self.discriminator, self.real, fake, self.d_optimizer)
+        generator_step(self.generator, self.discriminator, fake, self.g_optimizer)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--quick", action="store_true", help="the small networks, seconds in all")
+    add("--only", default="", help="only the networks whose names contain this")
+    add("--batch", type=int, help="images in a batch (default 64; with --quick 16)")
+    add("--device", choices=("numpy", "auto"), default="auto", help="auto: CuPy too, where there is a GPU")
+    add("--csv", type=Path, help="write the table there as well")
+    add("--model", action="store_true", help="calculate what a GPU should need, instead of timing")
+    model.add_flags(parser)
+    args = parser.parse_args(argv)
+    names = [name for name in WORKLOADS if args.only in name]
+    if not names:
+        parser.error(f"--only {args.only}: none of {', '.join(WORKLOADS)}")
+    if args.quick and not args.only:
+        names = ["DCGAN 64x64x3, width 16", "DCGAN 28x28x1, width 32"]
+    batch = args.batch or (16 if args.quick else 64)
+    if args.model:
+        return model.report({name: WORKLOADS[name] for name in names}, batch, Game, args)
+
+    used, status = devices(args.device)
+    print(f"{machine(status)}\nbatch {batch}, float32; times in ms as median (10%..90%)")
+    seconds = 0.5 if args.quick else 3.0
+    gemm = {device: gemm_speed(device) for device in used}
+    headings = ["network", "device", "GFLOP", "MB", "step ms", "steps/s", "GFLOP/s", "of GEMM", "GB/s"]
+    headings += ["upload ms", "download ms"]
+    rows = []
+    for name in names:
+        for device in used:
+            rng = np.random.default_rng(0)
+            game = Game(WORKLOADS[name](rng), batch, device, rng)
+            operations, moved = step_work(game.generator, game.discriminator, game.noise, game.real)
+            timing = measure(game.step, device, seconds=seconds, least=3)
+            speed = operations / timing.median
+            transfers = ["none", "none"]
+            if device == "cupy":
+                transfers = [
+                    milliseconds(measure(act, device, seconds=0.2)) for act in (game.upload, game.download)
+                ]
+            rows.append(
+                [name, device, f"{operations / 1e9:.3g}", f"{moved / 1e6:.3g}", milliseconds(timing)]
+                + [f"{1 / timing.median:.3g}", f"{speed / 1e9:.3g}", f"{speed / gemm[device]:.0%}"]
+                + [f"{moved / timing.median / 1e9:.3g}", *transfers]
+            )
+        if "cupy" not in used:
+            rows.append([name, f"cupy: {status.line}"] + [""] * (len(headings) - 2))
+    print(
+        "GEMM: " + ", ".join(f"{device} {speed / 1e9:.0f} GFLOP/s" for device, speed in gemm.items()) + "\n"
+    )
+    print(markdown(headings, rows))
+    if args.csv:
+        write_csv(args.csv, headings, rows)
+
+
+if __name__ == "__main__":
+    main()
