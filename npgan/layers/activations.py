@@ -10,7 +10,7 @@ class LeakyReLU(Layer):
     def __init__(self, alpha: float = 0.2):
         if not 0 <= alpha <= 1:
             raise ValueError(f"LeakyReLU: alpha must be in [0, 1], got {alpha!r}")
-        self.alpha = alpha
+        self.alpha = float(alpha)  # a NumPy float64 would turn float32 into float64
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.check_input(x)
