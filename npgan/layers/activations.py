@@ -62,5 +62,6 @@ class Sigmoid(Layer):
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)) = (1 + tanh(x / 2)) / 2; the second form never overflows."""
-    return 0.5 * (1 + array_module(x).tanh(0.5 * x))
+    """1 / (1 + exp(-x)) = exp(min(x, 0)) / (1 + exp(-|x|)); the second form never overflows."""
+    xp = array_module(x)
+    return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.abs(x)))
