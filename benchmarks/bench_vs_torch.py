@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -239,7 +238,9 @@ def peak_memory(name: str, library: str) -> float:
     """The largest resident set, in MB, of a fresh process that takes five steps with one library."""
     code = f"import bench_vs_torch as b; b.report_memory({name!r}, {library!r})"
     here = os.path.dirname(os.path.abspath(__file__))
-    answer = subprocess.run([sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True
+    )
     return json.loads(answer.stdout)
 
 
@@ -250,7 +251,8 @@ def report_memory(name: str, library: str) -> None:
     game = (NpganGame if library == "npgan" else TorchGame)(workload)
     for _ in range(5):
         game.step(*draw(workload, rng))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    with open("/proc/self/status") as status:  # getrusage would count the parent's peak too
+        print(next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM")))
 
 
 def main() -> None:
@@ -262,15 +264,19 @@ def main() -> None:
         import torch
     except ImportError:
         sys.exit("bench_vs_torch compares with PyTorch, which is not installed: pip install torch")
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; NumPy {np.__version__}, "
-          f"PyTorch {torch.__version__} on {torch.get_num_threads()} threads; batch {BATCH}, float32")
-    print("\n| workload | parity | npgan ms | PyTorch ms | ratio (10%..90%) | npgan MB | PyTorch MB | ratio |")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; NumPy {np.__version__}, "
+        f"PyTorch {torch.__version__} on {torch.get_num_threads()} threads; batch {BATCH}, float32"
+    )
+    print(
+        "\n| workload | parity | npgan ms | PyTorch ms | ratio (10%..90%) | npgan MB | PyTorch MB | ratio |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name in WORKLOADS:
         if args.only and args.only not in name:
             continue
         parity = assert_parity(name)
-        ours, theirs = time_pairs(name, 3 if args.quick else 30)
+        ours, theirs = time_pairs(name, 6 if args.quick else 30)
         ratios = sorted(a / b for a, b in zip(ours, theirs))
         low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
         memory, torch_memory = peak_memory(name, "npgan"), peak_memory(name, "torch")

@@ -29,7 +29,9 @@ class Workload(NamedTuple):
     latent: int
 
 
-def dcgan(size: int, channels: int, width: int, latent: int, start: int, rng: np.random.Generator) -> Workload:
+def dcgan(
+    size: int, channels: int, width: int, latent: int, start: int, rng: np.random.Generator
+) -> Workload:
     """DCGAN (Radford et al. 2016, figure 1): from start x start pixels up to size x size by transposed convolutions.
 
     The generator's last hidden layer and the discriminator's first have `width` channels; each step further
