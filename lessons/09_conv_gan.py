@@ -11,7 +11,7 @@
 # %%
 import numpy as np
 
-from npgan import data, show
+from npgan import checkpoint, data, show
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
 from npgan.layers import (
@@ -39,25 +39,9 @@ lesson = Lesson(
     quick_steps=QUICK_STEPS,
     data="glyphs",
     device=True,
+    resume=True,
 )
 args, rng = lesson.args, lesson.rng
-
-# %% [markdown]
-# ## The images
-#
-# Every sixth image is held out, at most 1,000. Nobody trains on them; they tell at the end what the best score is.
-
-# %%
-lesson.step("The images")
-images = data.load(
-    args.data, size=args.size, channels=args.channels, count=2000 if args.quick else None, seed=args.seed
-)
-train, held_out = images.split(max(1, min(1000, len(images) // 6)), rng)
-real = held_out[:]
-print(f"{args.data}: {len(train)} images of shape {train.shape} to learn from, {len(held_out)} held out")
-scale = max(1, 56 // train.shape[0])
-lesson.picture(show.image_grid(train[:64], 16, scale=scale), "real.png")
-
 
 # %% [markdown]
 # ## The two networks
@@ -119,8 +103,46 @@ def dcgan_weights(network: Sequential) -> Sequential:
     return network
 
 
-lesson.step("The two networks")
 LATENT = 64
+
+# %% [markdown]
+# ## Only draw
+#
+# A finished run, or one that was stopped, draws again at any time, without its images:
+# `--resume FILE --generate 64` writes 64 samples as PNG files and as a grid, and ends here. The weights in the
+# checkpoint are those of the generator's moving average.
+
+# %%
+if args.generate:
+    average = MovingAverage(make_generator(lesson.resumed_shape(), LATENT).to(args.device))
+    checkpoint.load(args.resume, {"average": average})
+    for start in range(0, args.generate, 256):
+        count = min(256, args.generate - start)
+        drawn = generate(average.layer, rng.standard_normal((count, LATENT), dtype=np.float32), args.device)
+        lesson.pictures(drawn, "generated", start)
+    raise SystemExit
+
+# %% [markdown]
+# ## The images
+#
+# Every sixth image is held out, at most 1,000. Nobody trains on them; they tell at the end what the best score is.
+
+# %%
+lesson.step("The images")
+images = data.load(
+    args.data, size=args.size, channels=args.channels, count=2000 if args.quick else None, seed=args.seed
+)
+train, held_out = images.split(max(1, min(1000, len(images) // 6)), rng)
+real = held_out[:]
+print(f"{args.data}: {len(train)} images of shape {train.shape} to learn from, {len(held_out)} held out")
+scale = max(1, 56 // train.shape[0])
+lesson.picture(show.image_grid(train[:64], 16, scale=scale), "real.png")
+
+# %% [markdown]
+# ## The networks at this size
+
+# %%
+lesson.step("The two networks")
 generator = dcgan_weights(make_generator(train.shape, LATENT)).to(args.device)
 discriminator = dcgan_weights(make_discriminator(train.shape)).to(args.device)
 print("generator\n" + generator.summary((LATENT,)))
@@ -133,6 +155,9 @@ print("\ndiscriminator\n" + discriminator.summary(train.shape))
 # falls to zero over the second half: the players circle around each other less and less. Pictures come from
 # `average.layer`, the moving average of the generator, and always from the same noise, so that one can watch a sample
 # turn into a digit.
+#
+# The run saves all that the rounds change every 30 seconds, at the end and after Ctrl-C; `--resume` goes on from
+# there as if nothing had happened, to the same bits (`npgan/checkpoint.py`).
 
 # %%
 lesson.step("Training")
@@ -153,7 +178,22 @@ def samples() -> np.ndarray:
 
 
 frames = [samples()]
-run = Run(args.steps, step_through=args.step)
+run = Run(
+    args.steps,
+    step_through=args.step,
+    parts={
+        "generator": generator,
+        "discriminator": discriminator,
+        "generator_optimizer": generator_optimizer,
+        "discriminator_optimizer": discriminator_optimizer,
+        "average": average,
+        "batches": batches,
+        "rng": rng,
+    },
+    settings=lesson.settings() | {"images": len(train), "shape": train.shape},
+    folder=args.out,
+    resume=args.resume,
+)
 for step in run:
     noise = to_device(rng.standard_normal((batch, LATENT), dtype=np.float32), args.device)
     batch_of_real = to_device(next(batches), args.device)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from npgan.backend import Array, to_numpy
+from npgan.whole_file import whole_file
 
 
 def to_pixels(images: Array) -> np.ndarray:
@@ -62,5 +63,8 @@ def animation(frames: Sequence[np.ndarray], path: Path, *, seconds: float = 6.0)
     pictures = [Image.fromarray(frame) for frame in frames]
     durations = [max(20, round(1000 * seconds / len(frames)))] * len(frames)
     durations[-1] += 1000
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    with whole_file(path) as file:
+        pictures[0].save(
+            file, format="GIF", save_all=True, append_images=pictures[1:], duration=durations, loop=0
+        )
     return path
