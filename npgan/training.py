@@ -86,7 +86,8 @@ class Run:
                     self.seconds.append(now - before)
                     self.peak_memory.append(peak_memory())
                     last = self.done == self.steps
-                    if last or self.step_through or now - shown >= (0.5 if self._terminal else 10.0):
+                    due = now - shown >= (0.5 if self._terminal else 10.0) or self.done == first + 1
+                    if last or due or self.step_through:
                         self._show((now - started) / (self.done - first))
                         shown = now
                     if last or now - saved >= SAVE_SECONDS:
