@@ -265,6 +265,14 @@ def test_a_member_that_claims_more_than_the_file_holds(tmp_path):
         checkpoint.load(path, make_parts())
 
 
+def test_names_that_leave_the_folder_are_only_names(tmp_path):
+    folder = tmp_path / "inside"
+    folder.mkdir()
+    path = rewrite(write(folder / "a.npz", make_parts()), **{"../../evil": np.zeros(3), "/evil": np.zeros(3)})
+    assert checkpoint.load(path, make_parts()).step == 3
+    assert [p.name for p in tmp_path.rglob("*")] == ["inside", "a.npz"]
+
+
 def test_paths_that_are_no_files(tmp_path):
     with pytest.raises(DataError, match="there is no such file"):
         checkpoint.load(tmp_path / "missing.npz", {})
@@ -395,3 +403,37 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
             parts["network"].layers[1].running_mean[0] = np.inf
             parts["average"].layer.layers[0].weight.value[:] = np.nan
     assert list(tmp_path.iterdir()) == []
+
+
+# Progress
+
+
+def test_progress_is_plain_lines_in_a_pipe_and_rewritten_in_place_on_a_terminal(monkeypatch, capsys):
+    for step in (run := Run(3)):
+        run.log(d_loss=float(step))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("step 1/3  ") and lines[1].startswith("step 3/3  ")
+    assert "steps/s  0:00 left  d_loss 1.000" in lines[1] and "ms a step, peak memory" in lines[2]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "30")
+    for step in (run := Run(3)):
+        run.log(d_loss=float(step))
+    first, second, rest = capsys.readouterr().out.removeprefix("\r").split("\r") + [""]
+    assert len(first) == 29 and first.startswith("step 1/3") and second.splitlines()[0].startswith("step 3/3")
+
+
+def test_stepping_through_waits_and_ctrl_c_at_the_pause_saves(tmp_path, monkeypatch):
+    answers = iter(["", "2", "oops"])
+
+    def typed(prompt):
+        if (answer := next(answers)) == "oops":
+            raise KeyboardInterrupt
+        return answer
+
+    monkeypatch.setattr("builtins.input", typed)
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        for step in Run(10, step_through=True, parts=make_parts(), folder=tmp_path):
+            seen.append(step)
+    assert seen == [0, 1, 2, 3]  # one, one after Enter, two after "2"
+    assert checkpoint.in_folder(tmp_path) == [checkpoint.path_for(tmp_path, 4)]
