@@ -130,7 +130,10 @@ RUN_LESSON = """
 import runpy, sys
 from npgan import training
 training.SAVE_SECONDS = 0.0
-del sys.argv[0]
+if sys.argv[2] == "blas-on-one-thread":
+    from threadpoolctl import threadpool_limits
+    threadpool_limits(1)
+sys.argv = [sys.argv[1], *sys.argv[3:]]
 try:
     runpy.run_path(sys.argv[0], run_name="__main__")
 except AssertionError:
@@ -139,8 +142,8 @@ except AssertionError:
 LAST = "checkpoint-00000006.npz"
 
 
-def lesson(out: Path, *flags, threads: int = 1) -> str:
-    return run("-c", RUN_LESSON, LESSON, "--device", "numpy", "--out", out, *flags, threads=threads)
+def lesson(out: Path, *flags, threads: int = 1, blas: str = "as-it-is") -> str:
+    return run("-c", RUN_LESSON, LESSON, blas, "--device", "numpy", "--out", out, *flags, threads=threads)
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +174,12 @@ def test_another_number_of_threads_gives_the_same_file(finished, tmp_path):
         pytest.xfail(
             "this OpenBLAS rounds differently where its threads cut a matrix (its Haswell kernels do)"
         )
+
+
+def test_with_blas_held_at_one_thread_their_number_does_not_matter(finished, tmp_path):
+    pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
+    lesson(tmp_path, "--quick", "--steps", 6, "--size", 16, threads=2, blas="blas-on-one-thread")
+    assert digest(tmp_path / LAST) == digest(finished / LAST)
 
 
 def test_lesson_draws_from_a_checkpoint(finished, tmp_path):
