@@ -174,7 +174,7 @@ untrained = generate(generator, rng.standard_normal((len(real), LATENT), dtype=n
 
 def samples() -> np.ndarray:
     """The grid of samples from the fixed noise, as pixels."""
-    return show.image_grid(generate(average.layer, fixed_noise, args.device), 16, scale=scale)
+    return show.image_grid(generate(average.layer, fixed_noise, args.device), 16)
 
 
 frames = [samples()]
@@ -206,7 +206,7 @@ for step in run:
     run.log(d_loss=d.loss, g_loss=g.loss)
     if args.step or (step + 1) % max(1, args.steps // 40) == 0:
         frames.append(samples())
-        lesson.save(frames[-1], "samples.png")
+        lesson.save(show.enlarge(frames[-1], scale), "samples.png")
 
 # %% [markdown]
 # ## What it draws
@@ -225,7 +225,7 @@ def walk(start: np.ndarray, end: np.ndarray, points: int) -> np.ndarray:
 
 
 lesson.step("What it draws")
-lesson.picture(samples(), "samples.png")
+lesson.picture(show.enlarge(samples(), scale), "samples.png")
 run.save_history(args.out / "history.csv")
 lesson.picture(
     show.curves(run.history, title="Losses", ylabel="nats", window=max(1, args.steps // 50)), "losses.png"
@@ -233,7 +233,7 @@ lesson.picture(
 rows = [walk(fixed_noise[i], fixed_noise[i + 1], 16) for i in range(4)]
 walked = generate(average.layer, np.concatenate(rows).astype(np.float32), args.device)
 lesson.picture(show.image_grid(walked, 16, scale=scale), "walk.png")
-print(f"   animation: {show.animation(frames, args.out / 'training.gif')}")
+print(f"   animation: {show.animation(frames, args.out / 'training.gif', scale=scale)}")
 
 # %% [markdown]
 # ## How good is it?

@@ -30,7 +30,7 @@ Dense beside one of them needs its rows or columns in the other order first:
 
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -82,7 +82,7 @@ def find(path: Path) -> Path:
 
 
 def save(
-    path: Path, parts: Parts, *, step: int, settings: dict[str, Any], history: dict[str, list[float]]
+    path: Path, parts: Parts, *, step: int, settings: dict[str, Any], history: dict[str, Sequence[float]]
 ) -> None:
     """Write a checkpoint, whole or not at all. `settings` are what JSON can hold. Raises DataError if it cannot."""
     random = {name: part.bit_generator.state for name, part in parts.items() if _is_random(part)}

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,9 +64,9 @@ class Run:
         self.step_through = step_through
         self.parts, self.settings, self.folder = parts or {}, settings or {}, folder
         self.done = 0  # steps
-        self.history: dict[str, list[float]] = {}
-        self.seconds: list[float] = []  # that each step of this process took
-        self.peak_memory: list[float] = []  # MB of the process, after each of them
+        self.history: dict[str, array] = {}  # arrays of doubles: a fourth of the memory of a list
+        self.seconds = array("d")  # that each step of this process took
+        self.peak_memory = array("d")  # MB of the process, after each of them
         self._pending: list[tuple[int, dict[str, Array]]] = []
         self._saved: list[Path] = []  # checkpoints of this run that are kept
         self._good: Path | None = None  # the last of them, or the one it goes on from
@@ -159,7 +160,8 @@ class Run:
         found = checkpoint.load(path, self.parts, self.settings)
         if found.step > self.steps:
             raise DataError(f"{path}: has {found.step} steps done, this run ends after {self.steps}")
-        self.done, self.history, self._good = found.step, found.history, path
+        self.done, self._good = found.step, path
+        self.history = {name: array("d", values) for name, values in found.history.items()}
         beside = checkpoint.in_folder(self.folder) if self.folder else []
         if path in beside:  # the earlier ones are of this run; later ones are of another: leave them alone
             self._saved = beside[: beside.index(path) + 1]
@@ -177,7 +179,7 @@ class Run:
         pending, self._pending = self._pending, []
         for step, values in pending:
             for name, value in values.items():
-                self.history.setdefault(name, []).append(float(value))
+                self.history.setdefault(name, array("d")).append(float(value))
                 if not math.isfinite(float(value)):
                     raise TrainingError(
                         f"step {step}: {name} is {float(value)}; {self._not_finite() or 'all parts are finite'}. "
@@ -194,8 +196,8 @@ class Run:
             f"{part} {name}"
             for part, held in self.parts.items()
             if not isinstance(held, np.random.Generator)
-            for name, array in held.state().items()
-            if array.dtype.kind == "f" and not np.isfinite(array).all()
+            for name, values in held.state().items()
+            if values.dtype.kind == "f" and not np.isfinite(values).all()
         ]
         more = f", as {len(bad) - 1} more arrays are" if len(bad) > 1 else ""
         return f"{bad[0]} is NaN or infinite{more}" if bad else ""

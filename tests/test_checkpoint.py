@@ -110,7 +110,7 @@ def test_resumed_run_ends_with_the_same_file(tmp_path, capsys, stop):
     with open(stopped / "history.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == [str(step) for step in range(1, STEPS + 1)]
-    assert [float(row["loss"]) for row in rows] == run.history["loss"]
+    assert [float(row["loss"]) for row in rows] == list(run.history["loss"])
     assert [bool(row["seconds"]) for row in rows] == [False] * stop + [True] * (STEPS - stop)
 
 
