@@ -130,7 +130,7 @@ if args.generate:
 # %%
 lesson.step("The images")
 images = data.load(
-    args.data, size=args.size, channels=args.channels, count=2000 if args.quick else None, seed=args.seed
+    args.data, size=args.size, channels=args.channels, count=2000 if args.quick else 20_000, seed=args.seed
 )
 train, held_out = images.split(max(1, min(1000, len(images) // 6)), rng)
 real = held_out[:]
@@ -162,9 +162,9 @@ print("\ndiscriminator\n" + discriminator.summary(train.shape))
 # %%
 lesson.step("Training")
 batch = min(64, len(train))
-generator_optimizer = Adam(generator.parameters(), linear_decay(5e-4, 0, args.steps, begin=args.steps // 2))
+generator_optimizer = Adam(generator.parameters(), linear_decay(1e-3, 0, args.steps, begin=args.steps // 2))
 discriminator_optimizer = Adam(
-    discriminator.parameters(), linear_decay(2e-4, 0, args.steps, begin=args.steps // 2)
+    discriminator.parameters(), linear_decay(4e-4, 0, args.steps, begin=args.steps // 2)
 )
 average = MovingAverage(generator)
 batches = train.batches(batch, rng)

@@ -67,10 +67,12 @@ def generator_step(
     generator.zero_grad()
 
     discriminator.freeze()
-    logits = discriminator.forward(fake)  # again: the discriminator has learned since
-    value, dlogits = loss(logits)
-    dfake = discriminator.backward(dlogits)  # how each pixel should change to look more real
-    discriminator.unfreeze()
+    try:
+        logits = discriminator.forward(fake)  # again: the discriminator has learned since
+        value, dlogits = loss(logits)
+        dfake = discriminator.backward(dlogits)  # how each pixel should change to look more real
+    finally:
+        discriminator.unfreeze()  # also where the step is interrupted: the judge must go on learning
 
     generator.backward(dfake)
     optimizer.step()

@@ -100,7 +100,7 @@ def gpu_status() -> Status:
     try:
         import cupy
     except Exception as error:  # not only ImportError: a broken NumPy or driver fails in its own way
-        if "cupy" in str(error) and isinstance(error, ModuleNotFoundError):
+        if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
             return Status(False, "no GPU: CuPy is not installed")
         return Status(False, f"no GPU: CuPy cannot be imported ({_first_line(error)})")
     try:

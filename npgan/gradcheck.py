@@ -48,16 +48,16 @@ def check_gradient(
     for _ in range(directions):
         v = to_device(rng.standard_normal(value.shape), device_of(value))
         value[...] = original + eps * v
-        above = function()
+        above = function().copy()  # it may be a view of the value, as Flatten's is
         value[...] = original - eps * v
-        below = function()
+        below = function().copy()
         value[...] = original
         vs.append(v)
         numeric.append(float(((above - below) * dy).sum()) / (2 * eps))
         analytic.append(float((gradient * v).sum()))
     difference = np.linalg.norm(np.subtract(numeric, analytic))
     scale = max(np.linalg.norm(numeric), np.linalg.norm(analytic))
-    error = float(difference / scale) if scale > 0 else 0.0
+    error = float(difference / scale) if difference != 0 else 0.0  # NaN is not 0 either
     if not error < tolerance:  # also where it is NaN
         raise GradientError(_report(name, eps, tolerance, error, vs, numeric, analytic))
     return error
@@ -70,30 +70,33 @@ def check_layer(layer: Layer, x: Array, rng: np.random.Generator, **settings) ->
     relative errors by name. Gradients must add: the check starts from gradients that are not zero. The
     layer's state is left as it was.
     """
-    state = layer.state()
+    name = type(layer).__name__
+    if x.dtype != np.float64:
+        raise TypeError(f"{name}: a gradient check needs float64, got {x.dtype}; use Layer.astype")
+    state, x_before = layer.state(), x.copy()
     parameters = layer.named_parameters()
     y = layer.forward(x)
     dy = to_device(rng.standard_normal(y.shape), device_of(y))
     before = {}
-    for name, parameter in parameters.items():
+    for key, parameter in parameters.items():
         parameter.grad[...] = to_device(rng.standard_normal(parameter.grad.shape), device_of(y))
-        before[name] = parameter.grad.copy()
-    x_before, dy_before = x.copy(), dy.copy()
+        before[key] = parameter.grad.copy()
+    dy_before = dy.copy()
     dx = layer.backward(dy)
     for what, now, then in (("x", x, x_before), ("dy", dy, dy_before)):
         if not (now == then).all():
-            raise GradientError(f"{type(layer).__name__}: {what} was changed in place")
+            raise GradientError(f"{name}: {what} was changed in place")
     errors = {}
-    for name, value, gradient in [("input", x, dx)] + [
-        (name, parameter.value, parameter.grad - before[name]) for name, parameter in parameters.items()
+    for key, value, gradient in [("input", x, dx)] + [
+        (key, parameter.value, parameter.grad - before[key]) for key, parameter in parameters.items()
     ]:
-        errors[name] = check_gradient(
+        errors[key] = check_gradient(
             lambda: layer.forward(x),
             value,
             gradient,
             rng,
             dy=dy,
-            name=f"{type(layer).__name__}, {name}",
+            name=f"{name}, {key}",
             **settings,
         )
     layer.load_state(state)

@@ -1,7 +1,7 @@
 """Losses: each returns (loss, gradient), the mean over all values and its derivative by the first argument.
 
 The GAN's losses take logits, the discriminator's output before any sigmoid: log(sigmoid(x)) computed in one
-piece never overflows, and its gradient never vanishes by rounding. With softplus(x) = log(1 + exp(x)):
+piece never overflows, and its gradient keeps its accuracy however sure the discriminator is. With softplus(x) = log(1 + exp(x)):
 
     -log sigmoid(x) = softplus(-x)          -log(1 - sigmoid(x)) = softplus(x)
 
@@ -21,7 +21,7 @@ def binary_cross_entropy(logits: Array, target: float | Array) -> Loss:
     target is one number in [0, 1] for all logits (1: real, 0: generated), or an array of the logits' shape.
     Gradient: (sigmoid(logits) - target) / number of logits. (Goodfellow et al. 2014, equation 1.)
     """
-    _check("binary_cross_entropy", "logits", logits, target, "target")
+    target = _check("binary_cross_entropy", "logits", logits, target, "target")
     loss = (softplus(logits) - target * logits).mean()
     return loss, (sigmoid(logits) - target) / logits.size
 
@@ -67,14 +67,14 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> Loss:
 
 def mean_squared_error(prediction: Array, target: Array) -> Loss:
     """Mean of (prediction - target)**2. Gradient: 2 (prediction - target) / number of values."""
-    _check("mean_squared_error", "prediction", prediction, target, "target")
+    target = _check("mean_squared_error", "prediction", prediction, target, "target")
     difference = prediction - target
     return (difference * difference).mean(), 2 * difference / prediction.size
 
 
 def mean_absolute_error(prediction: Array, target: Array) -> Loss:
     """Mean of |prediction - target|. Gradient: sign(prediction - target) / number of values; 0 where equal."""
-    _check("mean_absolute_error", "prediction", prediction, target, "target")
+    target = _check("mean_absolute_error", "prediction", prediction, target, "target")
     xp = array_module(prediction)
     difference = prediction - target
     return xp.abs(difference).mean(), xp.sign(difference) / prediction.size
@@ -86,17 +86,18 @@ def softplus(x: Array) -> Array:
     return xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x)))
 
 
-def _check(loss: str, name: str, value: Array, target: float | Array = 0.0, target_name: str = "") -> None:
+def _check(loss: str, name: str, value: Array, target: float | Array = 0.0, target_name: str = ""):
     array_module(value)
     if value.dtype.kind != "f":
         raise TypeError(f"{loss}: {name} is {value.dtype}, wanted a floating type")
     if value.size == 0:
         raise ValueError(f"{loss}: {name} is empty")
     if isinstance(target, int | float):
-        return
+        return float(target)  # NumPy's float64 is a float too, and would turn float32 into float64
     array_module(value, target)
     if target.shape != value.shape or target.dtype != value.dtype:
         raise ValueError(
             f"{loss}: {target_name} is {backend.describe(target)}, {name} is {backend.describe(value)}; "
             "they must agree in shape and dtype"
         )
+    return target

@@ -145,16 +145,22 @@ class Adam(Optimizer):
 
 def step_decay(start: float, factor: float, every: int) -> Schedule:
     """Multiply the rate by `factor` after each `every` steps."""
+    if every < 1:
+        raise ValueError(f"step_decay: every must be at least 1, got {every!r}")
     return lambda step: start * factor ** (step // every)
 
 
 def linear_decay(start: float, end: float, steps: int, begin: int = 0) -> Schedule:
     """Keep `start` until step `begin`, then go in a straight line to `end` at step `steps` and stay there."""
+    if steps <= begin:
+        raise ValueError(f"linear_decay: steps must be above begin = {begin}, got {steps!r}")
     return lambda step: start + (end - start) * _progress(step, begin, steps)
 
 
 def cosine_decay(start: float, end: float, steps: int) -> Schedule:
     """Go from `start` to `end` along half a cosine in `steps` steps (Loshchilov and Hutter 2017, section 3)."""
+    if steps < 1:
+        raise ValueError(f"cosine_decay: steps must be at least 1, got {steps!r}")
     return lambda step: end + (start - end) * (1 + math.cos(math.pi * _progress(step, 0, steps))) / 2
 
 

@@ -10,7 +10,7 @@ class LeakyReLU(Layer):
     def __init__(self, alpha: float = 0.2):
         if not 0 <= alpha <= 1:
             raise ValueError(f"LeakyReLU: alpha must be in [0, 1], got {alpha!r}")
-        self.alpha = alpha
+        self.alpha = float(alpha)  # a NumPy float64 would turn float32 into float64
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.check_input(x)
@@ -62,5 +62,6 @@ class Sigmoid(Layer):
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)) = (1 + tanh(x / 2)) / 2; the second form never overflows."""
-    return 0.5 * (1 + array_module(x).tanh(0.5 * x))
+    """1 / (1 + exp(-x)) = exp(min(x, 0)) / (1 + exp(-|x|)); the second form never overflows."""
+    xp = array_module(x)
+    return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.abs(x)))

@@ -64,7 +64,11 @@ class Layer:
                 "before it; the memory of that forward pass has been spent or was never kept"
             )
         shape, dtype, device, memory = self._memory
-        if backend.device_of(dy) != device:
+        try:
+            same_device = backend.device_of(dy) == device
+        except TypeError as error:
+            raise TypeError(f"{name}: dy: {error}") from None
+        if not same_device:
             raise TypeError(f"{name}: dy is {backend.describe(dy)}, the output was computed on {device}")
         if dy.shape != shape:
             raise ValueError(f"{name}: dy has shape {tuple(dy.shape)}, the output had {tuple(shape)}")
@@ -94,10 +98,15 @@ class Layer:
                 )
         if ndim is not None and x.ndim != ndim:
             raise ValueError(f"{name}: input has {x.ndim} axes, wanted {ndim} (shape {tuple(x.shape)})")
-        if last_axis is not None and (x.ndim < 2 or x.shape[-1] != last_axis):
+        least = 1 if last_axis is None else 2  # the batch axis; and the last one
+        if x.ndim < least:
+            raise ValueError(
+                f"{name}: input has {x.ndim} axes, wanted at least {least} (shape {tuple(x.shape)})"
+            )
+        if last_axis is not None and x.shape[-1] != last_axis:
             what = "channels" if ndim == 4 else "features"
             raise ValueError(
-                f"{name}: input has {x.shape[-1] if x.ndim else 0} {what}, this layer takes {last_axis} "
+                f"{name}: input has {x.shape[-1]} {what}, this layer takes {last_axis} "
                 f"(shape {tuple(x.shape)})"
             )
         if 0 in x.shape:

@@ -1,0 +1,264 @@
+# %% [markdown]
+# # 3. Convolution: the sliding window as one matrix product
+#
+# A convolution looks at an image through a small window, the same way everywhere. The lesson writes it twice: with
+# loops, straight from the definition, and as one large matrix product over copied patches. Both give the same
+# numbers; the second is hundreds of times faster, and it is the form that the package uses. Then: what a kernel
+# can see in a photograph, the gradients, learning a kernel from examples, and what it all costs.
+#
+# Images are NHWC: (batch, height, width, channels). Symbols as in `npgan/layers/conv.py`: N images of H x W pixels
+# with C channels; kernel kh x kw, stride s, padding p; output OH x OW with D channels.
+
+# %%
+import time
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from npgan import data
+from npgan.gradcheck import check_layer
+from npgan.layers import Conv2D
+from npgan.layers.conv import correlate, patches
+from npgan.lesson import Lesson
+from npgan.losses import mean_squared_error
+
+lesson = Lesson("03_convolution", "The sliding window as one matrix product")
+
+# %% [markdown]
+# ## The definition, as loops
+#
+#     y[n, a, b, d] = sum over i, j, c of  x[n, a*s + i - p, b*s + j - p, c] * weight[i, j, c, d]
+#
+# Pixels outside the image count as zero. The window has room for OH = floor((H + 2p - kh) / s) + 1 places. As in
+# most libraries the kernel is not flipped; mathematics calls this a cross-correlation.
+
+# %%
+lesson.step("The definition, as loops")
+
+
+def convolve_loops(x, weight, s, p):
+    """The formula above, one output pixel at a time."""
+    x = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
+    n, h, w, _ = x.shape
+    kh, kw, _, d = weight.shape
+    oh, ow = (h - kh) // s + 1, (w - kw) // s + 1
+    y = np.zeros((n, oh, ow, d), x.dtype)
+    for image in range(n):
+        for a in range(oh):
+            for b in range(ow):
+                window = x[image, a * s : a * s + kh, b * s : b * s + kw]  # kh, kw, C
+                for channel in range(d):
+                    y[image, a, b, channel] = (window * weight[..., channel]).sum()
+    return y
+
+
+x = np.arange(1.0, 17.0).reshape(1, 4, 4, 1)  # the numbers 1 to 16 as an image of 4 x 4 pixels
+weight = np.array([[1.0, 1, 1], [0, 0, 0], [-1, -1, -1]]).reshape(3, 3, 1, 1)  # upper row minus lower row
+y = convolve_loops(x, weight, 1, 0)
+print("y =", y[0, :, :, 0].tolist())
+
+# %% [markdown]
+# ## The same as one matrix product
+#
+# Copy the window of every output pixel into a row of a matrix. The weight, flattened in the same order, is a
+# column (D columns for D output channels). Then every output pixel is one row times one column, and the whole
+# layer is one product:
+#
+#     (N*OH*OW, kh*kw*C)  @  (kh*kw*C, D)   =   (N*OH*OW, D)
+#
+# Pixels are copied up to kh*kw times. That looks wasteful. It pays, because a large matrix product is the one thing
+# that both processors and GPUs do at full speed (lesson 1). The name in the literature is im2col (Chellapilla et
+# al. 2006).
+
+# %%
+lesson.step("Every window becomes a row")
+
+rows = patches(x, (3, 3), (1, 1), (0, 0)).reshape(4, 9)  # (1, 2, 2, 3, 3, 1) -> (4, 9)
+y_product = (rows @ weight.reshape(9, 1)).reshape(1, 2, 2, 1)
+
+figure = Figure(figsize=(9.5, 3.2))
+left, right = figure.subplots(1, 2, width_ratios=[4, 9])
+for axes, numbers, title in ((left, x[0, :, :, 0], "image, 4 x 4"), (right, rows, "patches, 4 x 9")):
+    axes.imshow(numbers, cmap="Blues", vmin=0, vmax=30)
+    for (row, column), number in np.ndenumerate(numbers):
+        axes.text(column, row, f"{number:.0f}", ha="center", va="center", size=13)
+    axes.set_title(title)
+    axes.set_axis_off()
+for corner, row, colour in ((-0.46, 0, "C3"), (0.54, 3, "C1")):  # the first window and the last
+    size = 2.92 if row == 0 else 2.88
+    left.add_patch(Rectangle((corner, corner), size, size, fill=False, edgecolor=colour, linewidth=3))
+    right.add_patch(Rectangle((-0.46, row - 0.46), 8.92, 0.92, fill=False, edgecolor=colour, linewidth=3))
+lesson.picture(figure, "patches.png")
+
+# %% [markdown]
+# A hand-made example can agree by luck. So both run on random images, with more channels, strides and paddings.
+
+# %%
+lesson.step("Loops and product agree")
+
+largest = 0.0
+for s, p, k in ((1, 0, 3), (1, 1, 3), (2, 1, 4), (2, 0, 3), (3, 2, 5)):
+    images = lesson.rng.standard_normal((2, 9, 7, 3))  # (N, H, W, C)
+    kernel = lesson.rng.standard_normal((k, k, 3, 4))  # (kh, kw, C, D)
+    by_loops = convolve_loops(images, kernel, s, p)
+    by_product = correlate(images, kernel, (s, s), (p, p))
+    difference = np.abs(by_loops - by_product).max()
+    largest = max(largest, difference)
+    print(
+        f"kernel {k}, stride {s}, padding {p}: output {by_product.shape}, largest difference {difference:.0e}"
+    )
+
+# %% [markdown]
+# ## What a kernel sees
+#
+# Four kernels of 3 x 3 on a photograph. A kernel whose numbers sum to zero answers zero wherever the image is
+# flat: it sees edges only. One whose numbers sum to one keeps the brightness. A convolutional discriminator learns
+# kernels like these by itself, hundreds of them, and looks with further kernels at what they answer.
+
+# %%
+lesson.step("Edges in a photograph")
+
+kernels = {
+    "left - right": [[1, 0, -1], [2, 0, -2], [1, 0, -1]],  # Sobel
+    "top - bottom": [[1, 2, 1], [0, 0, 0], [-1, -2, -1]],  # Sobel
+    "centre - around": [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]],  # Laplace
+    "mean of 9": np.full((3, 3), 1 / 9),
+}
+photo = data.photograph()[60:380:2, 100:420:2].mean(axis=2)  # (160, 160), 0..255
+photo = (photo / 127.5 - 1).astype(np.float32)[None, :, :, None]  # (1, 160, 160, 1), in [-1, 1]
+filters = Conv2D(1, 4, 3, bias=False, rng=lesson.rng)
+filters.weight.value[...] = np.stack([np.array(k, np.float32) for k in kernels.values()], axis=-1)[:, :, None]
+answers = filters.forward(photo, train=False)  # (1, 158, 158, 4)
+
+figure = Figure(figsize=(13, 3))
+panels = figure.subplots(1, 5)
+panels[0].imshow(photo[0, :, :, 0], cmap="gray", vmin=-1, vmax=1)
+panels[0].set_title("photograph")
+for channel, (name, axes) in enumerate(zip(kernels, panels[1:])):
+    answer = answers[0, :, :, channel]
+    limit = 1 if name == "mean of 9" else 3 * answer.std()
+    axes.imshow(answer, cmap="gray", vmin=-limit, vmax=limit)
+    axes.set_title(name)
+    print(
+        f"{name}: mean answer {answer.mean():+.3f}, of a flat image {filters.weight.value[..., channel].sum():+.3f}"
+    )
+for axes in panels:
+    axes.set_axis_off()
+lesson.picture(figure, "edges.png")
+
+# %% [markdown]
+# ## Gradients
+#
+# y is linear in x and linear in the weight, and the matrix form is a dense layer on patches (lesson 2). So with
+# `rows` the patches of x and dy flattened to (N*OH*OW, D):
+#
+#     dweight = rows.T @ dy
+#     drows   = dy @ weight.T       then every row is *added* back to the window it was copied from: dx
+#
+# Added, because a pixel lies in many windows and its gradient sums over all of them. Going back through the copy
+# is the adjoint of the copy; lesson 4 makes a layer of it.
+
+# %%
+lesson.step("Gradients, checked")
+
+errors = {}
+for s, p, k in ((1, 1, 3), (2, 1, 4)):
+    layer = Conv2D(2, 3, k, stride=s, padding=p, rng=lesson.rng).astype("float64")
+    errors[k] = check_layer(layer, lesson.rng.standard_normal((2, 6, 6, 2)), lesson.rng)
+    print(f"kernel {k}, stride {s}: " + ", ".join(f"{name} {e:.0e}" for name, e in errors[k].items()))
+
+# %% [markdown]
+# ## A kernel learned from examples
+#
+# Show the layer random images and what the Sobel kernel makes of them, and let gradient descent find the kernel.
+# Only nine numbers have to be learned, and every pixel of every image helps: that is why convolutions need so much
+# less data than dense layers.
+
+# %%
+lesson.step("A kernel learned from examples")
+
+noise = lesson.rng.standard_normal((4, 16, 16, 1)).astype(np.float32)
+sobel = filters.weight.value[..., :1]  # (3, 3, 1, 1)
+wanted = correlate(noise, sobel, (1, 1), (0, 0))  # (4, 14, 14, 1)
+learner = Conv2D(1, 1, 3, rng=lesson.rng)
+snapshots = {}
+for step in range(41):
+    if step in (0, 3, 10, 40):
+        snapshots[f"step {step}"] = learner.weight.value.copy()
+    learner.zero_grad()
+    loss, dy = mean_squared_error(learner.forward(noise), wanted)
+    learner.backward(dy)
+    for parameter in learner.parameters():
+        parameter.value -= 0.1 * parameter.grad
+kernel_error = float(np.abs(learner.weight.value - sobel).max())
+print(
+    f"after {step + 1} steps: loss {float(loss):.1e}, largest difference from the Sobel kernel {kernel_error:.1e}"
+)
+
+figure = Figure(figsize=(11, 2.6))
+for axes, (name, values) in zip(figure.subplots(1, 5), (snapshots | {"Sobel": sobel}).items()):
+    axes.imshow(values[:, :, 0, 0], cmap="RdBu", vmin=-2.5, vmax=2.5)
+    for (i, j), number in np.ndenumerate(values[:, :, 0, 0].round(1) + 0.0):  # + 0.0: no -0.0
+        axes.text(
+            j, i, f"{number:.1f}", ha="center", va="center", color="white" if abs(number) > 1.5 else "black"
+        )
+    axes.set_title(name)
+    axes.set_axis_off()
+lesson.picture(figure, "learned_kernel.png")
+
+# %% [markdown]
+# ## What it costs
+#
+# Each output number takes kh*kw*C multiplications and as many additions, so a layer takes
+# 2 * N*OH*OW * kh*kw*C * D operations forward, and about twice that backward. A dense layer between the same
+# images would have H*W*C * OH*OW*D weights, and take twice as many operations for each image.
+
+# %%
+lesson.step("What it costs")
+
+print("Conv2D, kernel 4, stride 2, one image      weights   operations   a dense layer's weights")
+for h, c, d in ((64, 3, 64), (32, 64, 128), (16, 128, 256), (8, 256, 512)):
+    weights, pixels = 4 * 4 * c * d, (h // 2) ** 2
+    shapes = f"{h:3} x {h:2} x {c:3} -> {h // 2:2} x {h // 2:2} x {d:3}"
+    print(f"{shapes} {weights:20,} {2 * pixels * weights:12,} {h * h * c * pixels * d:18,}")
+
+images = lesson.rng.standard_normal((1 if lesson.args.quick else 4, 28, 28, 8)).astype(np.float32)
+kernel = lesson.rng.standard_normal((3, 3, 8, 16)).astype(np.float32)
+seconds = {}
+for name, function, repeats in (
+    ("loops", lambda: convolve_loops(images, kernel, 1, 1), 1),
+    ("patches", lambda: correlate(images, kernel, (1, 1), (1, 1)), 20),
+):
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    seconds[name] = min(times)
+    operations = 2 * len(images) * 28 * 28 * 9 * 8 * 16
+    print(f"{name}: {seconds[name] * 1e3:.2f} ms, {operations / seconds[name] / 1e9:.3f} GFLOP/s")
+print(f"the product is {seconds['loops'] / seconds['patches']:.0f} times faster")
+
+# %%
+lesson.step("Checks")
+
+assert np.array_equal(y[0, :, :, 0], [[-24, -24], [-24, -24]])  # 3 columns, each 8 less than two rows below
+assert np.array_equal(y_product, y)
+assert largest < 1e-12
+flat = filters.forward(np.ones((1, 5, 5, 1), np.float32), train=False)
+assert np.allclose(flat[..., :3], 0) and np.allclose(flat[..., 3], 1)  # edges, and the mean
+assert max(max(e.values()) for e in errors.values()) < 1e-6
+assert kernel_error < 1e-2
+assert seconds["loops"] > 3 * seconds["patches"]
+lesson.end()
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. Write a layer for *average pooling* (the mean of each 2 x 2 block) with `patches` and its adjoint
+#    `npgan.layers.conv.patches_adjoint`. Prove it with `npgan.gradcheck.check_layer`.
+# 2. A 4 x 4 kernel at stride 2 equals a 2 x 2 kernel at stride 1 on an image whose 2 x 2 blocks have been moved
+#    into the channels. Show it: write the rearrangement of image and weight, and compare with `correlate`.
+# 3. Learn the Sobel kernel from crops of the photograph in place of noise. It takes far more steps. Why? Look at
+#    the eigenvalues of `rows.T @ rows` in both cases.

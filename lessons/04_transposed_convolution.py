@@ -1,0 +1,267 @@
+# %% [markdown]
+# # 4. Transposed convolution: the adjoint
+#
+# A discriminator makes images smaller, with strided convolutions. A generator has to make them larger. The layer
+# for that is the convolution's own backward pass, used forward. The lesson writes a small convolution as an explicit
+# matrix and transposes it, shows which sizes come out, and then looks at the layer's well-known flaw: a
+# checkerboard, where the kernel size is not divisible by the stride. It is seen in pixels and in the spectrum.
+#
+# Sources: Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", chapter 4; Odena, Dumoulin
+# and Olah 2016, "Deconvolution and checkerboard artifacts", Distill.
+
+# %%
+import numpy as np
+from matplotlib.figure import Figure
+
+from npgan.gradcheck import check_layer
+from npgan.layers import Conv2D, Conv2DTranspose
+from npgan.layers.conv import output_size, transposed_output_size
+from npgan.lesson import Lesson
+
+lesson = Lesson("04_transposed_convolution", "The adjoint; output sizes; checkerboards and their spectrum")
+
+# %% [markdown]
+# ## A convolution is a matrix
+#
+# Without its bias a convolution is linear, so it is a matrix A: y = A x, with image and output flattened. Column q
+# of A is what the layer makes of an image that is 1 at pixel q and 0 elsewhere. 5 x 5 pixels and a 3 x 3 kernel
+# with stride 2 give a 4 x 25 matrix: each row is the window at one place.
+#
+# The backward pass takes dy to dx = A.T dy (lesson 2: dx = dy @ weight.T). It is a map from 2 x 2 pixels to
+# 5 x 5. As a layer of its own it is called a transposed convolution. It holds the very same weight array.
+
+# %%
+lesson.step("The matrix and its transpose")
+
+
+def matrix_of(layer, height, width):
+    """The matrix of a layer with one channel: one column for each unit image."""
+    pixels = height * width
+    units = np.eye(pixels).reshape(pixels, height, width, 1)  # pixel q of image q is 1
+    return layer.forward(units, train=False).reshape(pixels, -1).T  # outputs, inputs
+
+
+down = Conv2D(1, 1, 3, stride=2, bias=False, rng=lesson.rng).astype("float64")
+up = Conv2DTranspose(1, 1, 3, stride=2, bias=False, rng=lesson.rng).astype("float64")
+down.weight.value[...] = np.arange(1.0, 10.0).reshape(3, 3, 1, 1)
+up.weight.value[...] = down.weight.value
+a_down = matrix_of(down, 5, 5)  # (4, 25)
+a_up = matrix_of(up, 2, 2)  # (25, 4)
+
+figure = Figure(figsize=(10, 4))
+left, right = figure.subplots(1, 2, width_ratios=[25, 8])
+for axes, matrix, title in (
+    (left, a_down, "Conv2D, 5 x 5 to 2 x 2: matrix 4 x 25"),
+    (right, a_up, "Conv2DTranspose,\n2 x 2 to 5 x 5: matrix 25 x 4"),
+):
+    axes.imshow(matrix, cmap="Blues", vmin=0, vmax=12, aspect="auto" if axes is right else "equal")
+    for (row, column), number in np.ndenumerate(matrix):
+        if number:
+            axes.text(column, row, f"{number:.0f}", ha="center", va="center", size=8)
+    axes.set(title=title, xlabel="input pixel", ylabel="output pixel")
+lesson.picture(figure, "matrices.png")
+print("the second matrix is the transpose of the first:", np.array_equal(a_up, a_down.T))
+print("it is no inverse: up(down(x)) differs from x by", np.abs(a_up @ a_down - np.eye(25)).max())
+
+# %% [markdown]
+# ## The adjoint identity
+#
+# For a matrix, <A x, y> = <x, A.T y>, for every x and every y. This is a test that needs no reference: two random
+# images, two layers, one number each. npgan's tests run it over hundreds of drawn shapes.
+
+# %%
+lesson.step("<conv x, y> = <x, conv_transpose y>")
+
+identity_error = 0.0
+for kernel, stride, padding in ((3, 1, 1), (4, 2, 1), (5, 2, 2), (3, 3, 0)):
+    conv = Conv2D(3, 6, kernel, stride=stride, padding=padding, bias=False, rng=lesson.rng).astype("float64")
+    size = (11, 9)
+    small = output_size(size, conv.kernel_size, conv.stride, conv.padding)
+    smallest = transposed_output_size(small, conv.kernel_size, conv.stride, conv.padding, (0, 0))
+    extra = (size[0] - smallest[0], size[1] - smallest[1])
+    transpose = Conv2DTranspose(
+        6, 3, kernel, stride=stride, padding=padding, output_padding=extra, bias=False, rng=lesson.rng
+    ).astype("float64")
+    transpose.weight.value[...] = conv.weight.value  # (kh, kw, 3, 6) in both
+    x = lesson.rng.standard_normal((2, *size, 3))
+    y = lesson.rng.standard_normal((2, *small, 6))
+    one, other = float((conv.forward(x) * y).sum()), float((x * transpose.forward(y)).sum())
+    identity_error = max(identity_error, abs(one - other) / np.linalg.norm(x) / np.linalg.norm(y))
+    print(f"kernel {kernel}, stride {stride}, padding {padding}: {one:+.12f} and {other:+.12f}")
+
+errors = check_layer(
+    Conv2DTranspose(2, 3, 4, stride=2, padding=1, rng=lesson.rng).astype("float64"),
+    lesson.rng.standard_normal((2, 3, 4, 2)),
+    lesson.rng,
+)
+print("gradients against finite differences:", ", ".join(f"{name} {e:.0e}" for name, e in errors.items()))
+
+# %% [markdown]
+# ## Output sizes
+#
+#     Conv2D            OH = floor((H + 2 padding - kernel) / stride) + 1
+#     Conv2DTranspose   OH = (H - 1) stride - 2 padding + kernel + output_padding
+#
+# The floor makes several sizes equal: kernel 3, stride 2, padding 1 leads from 7 and from 8 pixels to 4. So the way
+# back must be told which one is meant. That is `output_padding`; with 0 it is the smallest. Kernel 4, stride 2,
+# padding 1 doubles exactly, H to 2H, and needs none.
+
+# %%
+lesson.step("Output sizes")
+
+print("kernel stride padding | Conv2D of 7, 8, 28, 64 pixels | Conv2DTranspose of 1, 4, 7, 32 pixels")
+for kernel, stride, padding in ((3, 1, 1), (2, 2, 0), (3, 2, 1), (4, 2, 1), (5, 2, 2), (4, 1, 0)):
+    k, s, p = (kernel, kernel), (stride, stride), (padding, padding)
+    smaller = [output_size((h, h), k, s, p)[0] for h in (7, 8, 28, 64)]
+    larger = [transposed_output_size((h, h), k, s, p, (0, 0))[0] for h in (1, 4, 7, 32)]
+    print(f"{kernel:6} {stride:6} {padding:7} | {str(smaller):29} | {larger}")
+
+# %% [markdown]
+# ## Stamps that overlap
+#
+# Forward, a transposed convolution *stamps*: every input pixel multiplies the kernel and adds it to the output, the
+# stamps `stride` pixels apart. Set all inputs and all kernel numbers to 1. Then the output counts how many stamps
+# fall on each pixel. In one dimension with stride 2, a kernel of 3 gives 2, 1, 2, 1, ...; a kernel of 4 gives 2
+# everywhere. In two dimensions the counts multiply: 4, 2, 2, 1.
+#
+# A third way is to enlarge first, by repeating every pixel, and to convolve with stride 1 after that. There every
+# output pixel is treated alike.
+#
+# The lower row is the spectrum (the size of the discrete Fourier transform, mean removed). Slow waves stand at the
+# top left. The fastest wave there is, one pixel up and one pixel down, stands at the right and lower edges. There a
+# checkerboard shows as bright spots. In a picture of fine detail the eye may miss it; in the spectrum it stands out.
+
+# %%
+lesson.step("Overlap and its spectrum")
+
+
+def enlarge_and_convolve(image, kernel):
+    """Repeat every pixel 2 x 2 times, then convolve; the kernel (kh, kw, 1, 1) is odd."""
+    conv = Conv2D(1, 1, len(kernel), padding=len(kernel) // 2, bias=False, rng=lesson.rng)
+    conv.weight.value[...] = kernel
+    return conv.forward(image.repeat(2, axis=1).repeat(2, axis=2), train=False)
+
+
+def stamp(image, kernel):
+    """Conv2DTranspose with stride 2 and the given kernel."""
+    layer = Conv2DTranspose(1, 1, len(kernel), stride=2, padding=1, bias=False, rng=lesson.rng)
+    layer.weight.value[...] = kernel
+    return layer.forward(image, train=False)
+
+
+def inner(images):
+    """The middle 16 x 16 pixels, away from the border: (N, H, W, 1) -> (N, 16, 16)."""
+    return images[:, 16:32, 16:32, 0]
+
+
+def spectrum(image):
+    """Size of each wave in an image of 16 x 16, mean removed: (9, 9), from 0 to 8 waves down and across."""
+    return np.abs(np.fft.fft2(image - image.mean()))[:9, :9] / image.size
+
+
+ways = {
+    "kernel 3, stride 2": (stamp, 3),
+    "kernel 4, stride 2": (stamp, 4),
+    "repeat, then kernel 3": (enlarge_and_convolve, 3),
+}
+flat = np.ones((1, 28, 28, 1), np.float32)
+counts = {name: inner(way(flat, np.ones((k, k, 1, 1), np.float32)))[0] for name, (way, k) in ways.items()}
+
+figure = Figure(figsize=(10, 6.4), layout="constrained")
+axes = figure.subplots(2, 3)
+for column, (name, count) in enumerate(counts.items()):
+    print(f"{name}: every pixel is hit {sorted(set(count.ravel().tolist()))} times")
+    axes[0, column].imshow(count[:8, :8], cmap="Blues", vmin=0, vmax=16)
+    for (i, j), number in np.ndenumerate(count[:8, :8]):
+        axes[0, column].text(j, i, f"{number:.0f}", ha="center", va="center")
+    axes[0, column].set_title(name)
+    axes[0, column].set_axis_off()
+    axes[1, column].imshow(spectrum(count), cmap="magma", vmin=0, vmax=0.75)
+    ticks = {
+        "xticks": [0, 4, 8],
+        "xticklabels": [0, 0.25, 0.5],
+        "yticks": [0, 4, 8],
+        "yticklabels": [0, 0.25, 0.5],
+    }
+    axes[1, column].set(xlabel="waves a pixel, across", ylabel="waves a pixel, down", **ticks)
+lesson.picture(figure, "checkerboard.png")
+
+# %% [markdown]
+# ## What a kernel of 4 does not cure
+#
+# With stride 2, even and odd output pixels hear different kernel numbers: each of the four phases (even or odd row,
+# even or odd column) has a part of the kernel to itself. On a flat image each phase is one constant: the sum of its
+# part. The image stays flat exactly if the four sums agree. Kernel 4 gives each phase four numbers, kernel 3 gives
+# them 4, 2, 2 and 1. So equal numbers stay flat with kernel 4 only; uneven ones such as 1 2 1 do with kernel 3 too.
+# But a *random* kernel has unequal sums either way: an untrained layer draws checkerboards whatever its size, and
+# has to learn them away. Odena et al. say the same of trained networks: a divisible kernel helps and is no cure.
+# Repeating pixels first cannot draw a checkerboard on a flat image at all.
+#
+# Measured: the share of the output's power on a flat image that is not its mean.
+
+# %%
+lesson.step("Which kernels draw checkerboards?")
+
+
+def checkerboard_share(way, kernel):
+    """Variance over mean square of the answer to a flat image: 0 for a flat answer."""
+    answer = inner(way(flat, kernel))[0].astype(float)
+    return answer.var() / (answer**2).mean()
+
+
+def product_kernel(*numbers):
+    """The outer product of a row of numbers with itself, as (k, k, 1, 1)."""
+    return np.outer(numbers, numbers).astype(np.float32)[:, :, None, None]
+
+
+def mean_over_random_kernels(way, size, draws=200):
+    kernels = lesson.rng.standard_normal((draws, size, size, 1, 1)).astype(np.float32)
+    return np.mean([checkerboard_share(way, kernel) for kernel in kernels])
+
+
+shares = {
+    "kernel 3, all 1": checkerboard_share(stamp, product_kernel(1, 1, 1)),
+    "kernel 4, all 1": checkerboard_share(stamp, product_kernel(1, 1, 1, 1)),
+    "kernel 3, bilinear 1 2 1": checkerboard_share(stamp, product_kernel(1, 2, 1)),
+    "kernel 4, bilinear 1 3 3 1": checkerboard_share(stamp, product_kernel(1, 3, 3, 1)),
+    "kernel 3, random": mean_over_random_kernels(stamp, 3),
+    "kernel 4, random": mean_over_random_kernels(stamp, 4),
+    "repeat, then kernel 3, random": mean_over_random_kernels(enlarge_and_convolve, 3),
+}
+for name, share in shares.items():
+    print(f"{name:30} {share:.3f}")
+
+figure = Figure(figsize=(8, 3.2))
+axes = figure.add_subplot(title="Checkerboard on a flat image", xlabel="share of the output's power")
+bars = axes.barh(list(shares), list(shares.values()), color=["C0", "C1", "C0", "C1", "C0", "C1", "C2"])
+axes.bar_label(bars, fmt="%.2f", padding=3)
+axes.set_xlim(0, 1)
+axes.invert_yaxis()
+lesson.picture(figure, "shares.png")
+
+# %%
+lesson.step("Checks")
+
+assert np.array_equal(a_up, a_down.T)  # the same numbers, not nearly the same
+assert identity_error < 1e-12
+assert max(errors.values()) < 1e-6
+assert matrix_of(up, 2, 2).shape == (25, 4) and up.forward(np.ones((1, 2, 2, 1))).shape == (1, 5, 5, 1)
+assert set(counts["kernel 3, stride 2"].ravel()) == {1, 2, 4}
+assert set(counts["kernel 4, stride 2"].ravel()) == {4}
+spots = spectrum(counts["kernel 3, stride 2"])[[0, 8, 8], [8, 0, 8]]  # fastest across, down, both
+assert np.allclose(spots, [0.75, 0.75, 0.25])
+assert spectrum(counts["kernel 4, stride 2"]).max() < 1e-12
+assert abs(shares["kernel 3, all 1"] - 0.19) < 1e-6  # sums 4, 2, 2, 1: variance 19/16, mean square 25/4
+assert shares["kernel 4, all 1"] < 1e-6 and shares["kernel 3, bilinear 1 2 1"] < 1e-6
+assert shares["kernel 3, random"] > 0.5 and shares["kernel 4, random"] > 0.5
+assert shares["repeat, then kernel 3, random"] < 1e-6
+lesson.end()
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. Write "repeat every pixel 2 x 2 times" as a layer with a backward pass. (What is the adjoint of copying?) Prove
+#    it with `npgan.gradcheck.check_layer`, and put it before a `Conv2D` in place of a `Conv2DTranspose`.
+# 2. Show that a Conv2DTranspose with kernel 4, stride 2, padding 1 equals "repeat, then a Conv2D with kernel 3" for
+#    the right kernel. Which kernels of size 4 can be reached in this way, and which cannot?
+# 3. Stack two layers with kernel 3, stride 2 and draw the counts and their spectrum. What happens to the artefact?

@@ -1,0 +1,273 @@
+# %% [markdown]
+# # 5. Batch normalization
+#
+# Give every channel mean zero and variance one over the batch, then scale and shift it: that made deep GANs
+# trainable (DCGAN, Radford et al. 2016). It is also the layer with the most surprises. The lesson derives its
+# backward pass step by step, shows a test that passes for a wrong formula, follows the running statistics, and
+# measures what happens when real and generated samples share a batch.
+#
+# Source: Ioffe and Szegedy 2015, "Batch normalization", sections 3 and 3.1.
+
+# %%
+import numpy as np
+from matplotlib.figure import Figure
+
+from npgan.gradcheck import check_layer
+from npgan.layers import BatchNormalization
+from npgan.lesson import Lesson
+
+lesson = Lesson(
+    "05_batch_normalization", "Its backward, derived; train and inference; why batches are not mixed"
+)
+
+# %% [markdown]
+# ## Forward
+#
+# Each channel is on its own. Take its M values: one a sample for dense layers, N*H*W for images.
+#
+#     m = mean(x)     v = mean((x - m)**2)     r = sqrt(v + epsilon)
+#     u = (x - m) / r
+#     y = gamma * u + beta
+#
+# gamma and beta are learned, one number a channel each. epsilon = 1e-5 keeps a constant channel from dividing by 0.
+
+# %%
+lesson.step("Forward: every channel gets mean 0 and standard deviation 1")
+
+epsilon = 1e-5
+x = lesson.rng.standard_normal((8, 3)) * [1.0, 5.0, 0.2] + [0.0, -3.0, 7.0]  # (M, C)
+gamma, beta = lesson.rng.uniform(0.5, 1.5, 3), lesson.rng.standard_normal(3)  # (C,), (C,)
+
+
+def forward(x):
+    """Return y, and what backward needs."""
+    m = x.mean(axis=0)  # (C,)
+    r = np.sqrt(((x - m) ** 2).mean(axis=0) + epsilon)  # (C,)
+    u = (x - m) / r  # (M, C)
+    return gamma * u + beta, u, r
+
+
+y, u, r = forward(x)
+print("x: means", x.mean(axis=0).round(2), " standard deviations", x.std(axis=0).round(2))
+print("u: means", (u.mean(axis=0) + 0.0).round(2), " standard deviations", u.std(axis=0).round(2))
+
+# %% [markdown]
+# ## Backward, one step at a time
+#
+# A change of one x moves y in three ways: directly, through the mean, and through the variance. So dx has three
+# terms. Backward through the lines above, from the last to the first, with all sums over the M values:
+#
+#     du = gamma * dy
+#     dv = sum(du * (x - m)) * (-1/2) * (v + epsilon)**(-3/2)   = -sum(du * u) / (2 r**2)
+#     dm = sum(du) * (-1/r)  +  dv * mean(-2 (x - m))           = -sum(du) / r      (the deviations sum to 0)
+#     dx = du / r            +  dv * 2 (x - m) / M  +  dm / M
+#          directly             through the variance   through the mean
+#
+# Put the second and third line into the fourth, and use (x - m) = u r:
+#
+#     dx = gamma / r * (dy - mean(dy) - u * mean(dy * u))
+#
+# In words: what remains of dy after its mean has been taken out, and after its part along u has been taken out. y
+# cannot feel a shift of x or a stretch of x, so no gradient may point that way.
+
+# %%
+lesson.step("Backward: step by step, and in one line")
+
+
+def backward_in_steps(dy):
+    du = gamma * dy  # (M, C)
+    dv = -(du * u).sum(axis=0) / (2 * r**2)  # (C,)
+    dm = -du.sum(axis=0) / r  # (C,)
+    return du / r + dv * 2 * u * r / len(x) + dm / len(x)  # (M, C)
+
+
+def backward(dy):
+    return gamma / r * (dy - dy.mean(axis=0) - u * (dy * u).mean(axis=0))
+
+
+random_dy = lesson.rng.standard_normal(x.shape)
+steps_error = np.abs(backward_in_steps(random_dy) - backward(random_dy)).max()
+print(f"largest difference between the two: {steps_error:.0e}")
+dx = backward(random_dy)
+print(f"sum of dx over the batch: {np.abs(dx.sum(axis=0)).max():.0e} (a shift of x changes nothing)")
+print(f"sum of dx * u: {np.abs((dx * u).sum(axis=0)).max():.0e} (nor does a stretch, but for epsilon)")
+
+# %% [markdown]
+# ## A test that checks nothing
+#
+# The popular way to test a backward pass is to take the sum of the output as the loss, which is dy = 1 everywhere.
+# For this layer the sum of y is M * beta, whatever x is! So the true gradient is zero, and every formula that
+# gives zero for a constant dy passes, right or wrong. Below are two wrong ones. The picture sets each number of dx
+# against the finite difference. On the diagonal is right.
+
+# %%
+lesson.step("dy = 1 checks nothing")
+
+
+def without_variance_term(dy):
+    return gamma / r * (dy - dy.mean(axis=0))
+
+
+def wrong_sign(dy):
+    return gamma / r * (dy - dy.mean(axis=0) + u * (dy * u).mean(axis=0))
+
+
+def finite_differences(dy, eps=1e-6):
+    """Change of sum(dy * y) for a step of each number of x."""
+    dx = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[index] = eps
+        dx[index] = ((forward(x + step)[0] - forward(x - step)[0]) * dy).sum() / (2 * eps)
+    return dx
+
+
+formulas = {"right": backward, "without the variance term": without_variance_term, "wrong sign": wrong_sign}
+kinds_of_dy = {"dy = 1": np.ones_like(x), "dy random": random_dy}
+figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+differences = {}
+for axes, (kind, dy) in zip(figure.subplots(1, 2), kinds_of_dy.items()):
+    numeric = finite_differences(dy)
+    for (name, formula), marker in zip(formulas.items(), ("o", "x", "+")):
+        differences[kind, name] = float(np.abs(formula(dy) - numeric).max())
+        print(f"{kind:10} {name:26} largest difference from finite differences {differences[kind, name]:.0e}")
+        axes.plot(
+            numeric[:, :2].ravel(), formula(dy)[:, :2].ravel(), marker, label=name, markersize=8, alpha=0.8
+        )
+    axes.axline((0, 0), slope=1, color="grey", linewidth=0.8)
+    limit = 1.1 * np.abs(wrong_sign(random_dy)[:, :2]).max()
+    axes.set(
+        title=kind, xlabel="finite difference", ylabel="formula", xlim=(-limit, limit), ylim=(-limit, limit)
+    )
+    axes.legend(loc="upper left")
+lesson.picture(figure, "dy_of_ones.png")
+
+layer = BatchNormalization(3).astype("float64")
+layer_errors = check_layer(layer, x, lesson.rng)  # uses a random dy, always
+print("npgan's layer:", ", ".join(f"{name} {error:.0e}" for name, error in layer_errors.items()))
+
+# %% [markdown]
+# ## Training and inference
+#
+# In training a sample's output depends on the rest of its batch. To draw *one* image from a trained generator there
+# is no batch. So the layer keeps running statistics, and `forward(x, train=False)` uses them:
+#
+#     running = momentum * running + (1 - momentum) * batch
+#
+# This is the Keras meaning of momentum; PyTorch's momentum is one minus it. They start at mean 0 and variance 1,
+# and need about 1 / (1 - momentum) batches to forget that. After that they still tremble: for batches of M values
+# of standard deviation sigma the running mean has the standard deviation
+# sigma / sqrt(M) * sqrt((1 - momentum) / (1 + momentum)). Small momentum: quick and noisy. Large: slow and calm.
+
+# %%
+lesson.step("Running statistics")
+
+true_mean, true_std, batch = 5.0, 3.0, 64
+tracks = {}
+for momentum in (0.8, 0.99):
+    layer = BatchNormalization(1, momentum=momentum)
+    tracks[momentum] = []
+    for _ in range(1000):
+        layer.forward((lesson.rng.standard_normal((batch, 1)) * true_std + true_mean).astype(np.float32))
+        tracks[momentum].append(float(layer.running_mean[0]))
+trembling = {}
+for momentum, track in tracks.items():
+    expected = true_std / batch**0.5 * ((1 - momentum) / (1 + momentum)) ** 0.5
+    trembling[momentum] = (float(np.std(track[500:])), expected)
+    print(
+        f"momentum {momentum}: after 1 batch {track[0]:.2f}, 5 {track[4]:.2f}, 100 {track[99]:.2f}; "
+        f"standard deviation later {trembling[momentum][0]:.3f}, expected {expected:.3f}"
+    )
+
+figure = Figure(figsize=(7, 3.4))
+axes = figure.add_subplot(title="Running mean of one channel", xlabel="batches seen", ylabel="running mean")
+for momentum, track in tracks.items():
+    axes.plot(range(1, 401), track[:400], label=f"momentum {momentum}")
+axes.axhline(true_mean, color="grey", linewidth=1, label="true mean")
+axes.grid(alpha=0.3)
+axes.legend(loc="lower right")
+lesson.picture(figure, "running_mean.png")
+
+sample = np.full((1, 1), 8.0, np.float32)  # one standard deviation above the mean
+companions = [(lesson.rng.standard_normal((7, 1)) * 3 + 5).astype(np.float32) for _ in range(3)]
+layer.freeze()  # look without changing the running statistics
+in_training = [float(layer.forward(np.concatenate([sample, others]))[0, 0]) for others in companions]
+alone = float(layer.forward(sample, train=False)[0, 0])
+print("the same sample in three batches:", np.round(in_training, 2), f" at inference: {alone:.2f}")
+
+# %% [markdown]
+# ## Why real and generated batches are not mixed
+#
+# A discriminator sees real and generated samples. It would be handy to stack them into one batch. Then the mean is
+# taken over both kinds: what a *real* sample becomes now depends on the generated ones and on how many there are.
+# Suppose that a channel is N(1, 1) for real and N(-1, 1) for generated samples.
+#
+# - Mixed half and half, the mean lies between the kinds: the layer hands the discriminator the two kinds left and
+#   right of zero. It can judge by the composition of the batch, which is not a property of any image.
+# - Each kind in a batch of its own: both get mean 0. A mere shift no longer tells them apart, so the discriminator
+#   has to look at the shape. The generator gets a harder and more useful judge.
+# - Mixed, the gradients leak: the generated samples' loss has a gradient with respect to the real ones.
+
+# %%
+lesson.step("Mixed batches")
+
+real = lesson.rng.standard_normal((512, 1)).astype(np.float32) + 1  # (512, 1)
+fake = lesson.rng.standard_normal((512, 1)).astype(np.float32) - 1  # (512, 1)
+layer = BatchNormalization(1)
+apart = layer.forward(real), layer.forward(fake)
+both = layer.forward(np.concatenate([real, fake]))  # (1024, 1)
+together = both[:512], both[512:]
+
+shift_by_share = {}
+for count in (0, 128, 256, 512):
+    normalised = layer.forward(np.concatenate([real, fake[:count]]))[:512]
+    shift_by_share[count] = float(normalised.mean())
+    print(f"512 real + {count:3} generated: the real ones have mean {shift_by_share[count]:+.2f}", end="")
+    print(f" and standard deviation {normalised.std():.2f} after the layer")
+
+layer.forward(np.concatenate([real, fake]))
+dy = np.concatenate([np.zeros_like(real), lesson.rng.standard_normal(fake.shape).astype(np.float32)])
+leak = layer.backward(dy)[:512]  # the loss looks at generated samples only
+print(f"a loss on the generated ones alone has a gradient by the real ones of up to {np.abs(leak).max():.1e}")
+
+figure = Figure(figsize=(11, 3.2), layout="constrained")
+for axes, (title, pair) in zip(
+    figure.subplots(1, 3, sharey=True),
+    {"before the layer": (real, fake), "one batch for both": together, "a batch for each": apart}.items(),
+):
+    bins = np.linspace(-4, 4, 41)
+    axes.hist(pair[0][:, 0], bins, alpha=0.6, label="real")
+    axes.hist(pair[1][:, 0], bins, alpha=0.6, label="generated")
+    axes.set(title=title, xlabel="value in the channel")
+    axes.axvline(0, color="grey", linewidth=0.8)
+axes.legend()
+lesson.picture(figure, "mixed_batches.png")
+
+# %%
+lesson.step("Checks")
+
+assert np.allclose(u.mean(axis=0), 0) and np.allclose(u.std(axis=0), 1, rtol=1e-3)
+assert steps_error < 1e-12
+assert all(differences["dy = 1", name] < 1e-6 for name in formulas)  # all three pass: nothing was checked
+assert differences["dy random", "right"] < 1e-6
+assert all(differences["dy random", name] > 1e-2 for name in formulas if name != "right")
+assert max(layer_errors.values()) < 1e-6
+for momentum, (measured, expected) in trembling.items():
+    assert 0.4 < measured / expected < 2.0, momentum
+assert abs(tracks[0.8][4] - true_mean) < 0.6 * true_mean < abs(tracks[0.99][4] - true_mean)
+assert np.ptp(in_training) > 0.01 and abs(alone - (8 - 5) / 3) < 0.2
+assert abs(shift_by_share[0]) < 1e-5 and shift_by_share[128] < shift_by_share[256] < shift_by_share[512]
+assert abs(shift_by_share[512] - 2**-0.5) < 0.1  # 1 / sqrt(1 + 1): half the distance, over both kinds' spread
+assert abs(float(apart[0].mean() - apart[1].mean())) < 1e-5
+assert np.abs(leak).max() > 1e-4
+lesson.end()
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. *Layer normalization* takes mean and variance over the channels of each sample. Write it with a backward pass
+#    and prove it with `npgan.gradcheck.check_layer`. Where must gamma stand in the formula for dx now, and why?
+# 2. Is a loss of sum(y**2) a good test for this layer? Work out the sum for gamma = 1, beta = 0, then run it with
+#    the three formulas above (dy = 2 y).
+# 3. Repeat the running statistics with batches of 4 in place of 64. Does the running variance settle at 9? By what
+#    factor is it off, and where does that factor come from? (The variance divides by M.)

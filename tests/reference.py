@@ -1,0 +1,159 @@
+"""Every computation once more, as loops written from its definition: slow, and plainly right.
+
+Imports nothing from npgan. Images are NHWC; pairs are (height, width).
+"""
+
+import math
+
+import numpy as np
+
+
+def dense(x, weight, bias):
+    """y[n, o] = sum over i of x[n, i] * weight[i, o], plus bias[o]."""
+    batch, inputs = x.shape
+    outputs = weight.shape[1]
+    y = np.zeros((batch, outputs))
+    for n in range(batch):
+        for o in range(outputs):
+            total = 0.0 if bias is None else bias[o]
+            for i in range(inputs):
+                total += x[n, i] * weight[i, o]
+            y[n, o] = total
+    return y
+
+
+def convolution(x, weight, bias, stride, padding):
+    """y[n, a, b, d] = sum over i, j, c of x[n, a*s + i - p, b*s + j - p, c] * weight[i, j, c, d], plus bias[d]."""
+    batch, height, width, _ = x.shape
+    kh, kw, inputs, outputs = weight.shape
+    (sh, sw), (ph, pw) = stride, padding
+    rows, columns = starts(height, kh, sh, ph), starts(width, kw, sw, pw)
+    y = np.zeros((batch, len(rows), len(columns), outputs))
+    for n in range(batch):
+        for a, top in enumerate(rows):
+            for b, left in enumerate(columns):
+                for d in range(outputs):
+                    total = 0.0 if bias is None else bias[d]
+                    for i in range(kh):
+                        for j in range(kw):
+                            if 0 <= top + i < height and 0 <= left + j < width:  # outside there are zeros
+                                for c in range(inputs):
+                                    total += x[n, top + i, left + j, c] * weight[i, j, c, d]
+                    y[n, a, b, d] = total
+    return y
+
+
+def starts(size, kernel, stride, padding):
+    """Where windows begin along one axis: from -padding on, stride by stride, while the window still fits."""
+    found, start = [], -padding
+    while start + kernel <= size + padding:
+        found.append(start)
+        start += stride
+    return found
+
+
+def transposed_convolution(x, weight, bias, stride, padding, output_padding):
+    """Stamp x[n, a, b, c] * weight[:, :, d, c] at (a*s, b*s), add where stamps overlap, cut `padding` off.
+
+    weight is (kh, kw, out, in). The canvas, (size - 1) * s + k + output_padding long, loses `padding` at both ends.
+    """
+    batch, height, width, inputs = x.shape
+    kh, kw, outputs, _ = weight.shape
+    (sh, sw), (ph, pw), (eh, ew) = stride, padding, output_padding
+    canvas = np.zeros((batch, (height - 1) * sh + kh + eh, (width - 1) * sw + kw + ew, outputs))
+    for n in range(batch):
+        for a in range(height):
+            for b in range(width):
+                for i in range(kh):
+                    for j in range(kw):
+                        for d in range(outputs):
+                            for c in range(inputs):
+                                canvas[n, a * sh + i, b * sw + j, d] += x[n, a, b, c] * weight[i, j, d, c]
+    y = canvas[:, ph : canvas.shape[1] - ph, pw : canvas.shape[2] - pw].copy()
+    if bias is not None:
+        for d in range(outputs):
+            y[..., d] += bias[d]
+    return y
+
+
+def batch_statistics(x):
+    """Mean and variance (the sum divided by the number of values) of every channel, over all axes but the last."""
+    means, variances = [], []
+    for c in range(x.shape[-1]):
+        values = [float(value) for value in x[..., c].ravel()]
+        mean = sum(values) / len(values)
+        means.append(mean)
+        variances.append(sum((value - mean) ** 2 for value in values) / len(values))
+    return means, variances
+
+
+def normalise(x, means, variances, gamma, beta, epsilon):
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, one value at a time."""
+    y = np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        c = index[-1]
+        y[index] = gamma[c] * (x[index] - means[c]) / math.sqrt(variances[c] + epsilon) + beta[c]
+    return y
+
+
+def leaky_relu(x, alpha):
+    return x if x > 0 else alpha * x
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def binary_cross_entropy(logits, targets):
+    """Mean of -target log D - (1 - target) log(1 - D), where D = sigmoid(logit); for logits of moderate size."""
+    total = 0.0
+    for logit, target in zip(logits, targets):
+        d = sigmoid(logit)
+        total -= target * math.log(d) + (1 - target) * math.log(1 - d)
+    return total / len(logits)
+
+
+def softmax_cross_entropy(logits, labels):
+    """Mean of -log(exp(logits[n, label]) / sum over k of exp(logits[n, k]))."""
+    total = 0.0
+    for row, label in zip(logits, labels):
+        total -= math.log(math.exp(row[label]) / sum(math.exp(value) for value in row))
+    return total / len(logits)
+
+
+def sgd(value, gradients, rates):
+    """One number, gradient descent."""
+    for gradient, rate in zip(gradients, rates):
+        value = value - rate * gradient
+    return value
+
+
+def momentum(value, gradients, rates, momentum):
+    """One number; the velocity gathers gradients and forgets them by the factor `momentum`."""
+    velocity = 0.0
+    for gradient, rate in zip(gradients, rates):
+        velocity = momentum * velocity + gradient
+        value = value - rate * velocity
+    return value
+
+
+def nesterov(value, gradients, rates, momentum):
+    """One number; the step is the one that momentum would take after it has seen the same gradient again."""
+    velocity = 0.0
+    for gradient, rate in zip(gradients, rates):
+        velocity = momentum * velocity + gradient
+        value = value - rate * (gradient + momentum * velocity)
+    return value
+
+
+def adam(value, gradients, rates, beta_1, beta_2, epsilon):
+    """One number, algorithm 1 of Kingma and Ba 2015, line by line; t counts from one."""
+    m, v, t = 0.0, 0.0, 0
+    for gradient, rate in zip(gradients, rates):
+        t = t + 1
+        m = beta_1 * m + (1 - beta_1) * gradient
+        v = beta_2 * v + (1 - beta_2) * gradient**2
+        m_hat = m / (1 - beta_1**t)
+        v_hat = v / (1 - beta_2**t)
+        value = value - rate * m_hat / (math.sqrt(v_hat) + epsilon)
+    return value

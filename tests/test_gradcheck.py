@@ -1,0 +1,231 @@
+"""The checker itself: it must pass what is right, fail on what is a little wrong, and say what it saw."""
+
+import re
+
+import numpy as np
+import pytest
+
+from npgan.gradcheck import GradientError, check_gradient, check_layer, check_loss
+from npgan.layers import BatchNormalization, Conv2D, Dense, Flatten, Layer, Reshape, Sequential, Tanh
+from npgan.losses import mean_squared_error
+
+
+class Cube(Layer):
+    """y = x**3, with a gradient that can be made wrong by a factor."""
+
+    factor = 1.0
+
+    def forward(self, x, train=True):
+        return self.remember(train, x**3, x)
+
+    def backward(self, dy):
+        (x,) = self.recall(dy)
+        return dy * 3 * x**2 * self.factor
+
+
+@pytest.fixture
+def x(rng):
+    return rng.standard_normal((4, 3))
+
+
+def dense(rng):
+    return Dense(3, 2, rng=rng).astype("float64")
+
+
+def test_right_gradients_pass_far_below_the_tolerance(rng, x):
+    errors = check_layer(dense(rng), x, rng)
+    assert errors.keys() == {"input", "weight", "bias"}
+    assert all(0 < error < 1e-8 for error in errors.values())
+
+
+@pytest.mark.parametrize("factor", [1.001, 0.999, 1.00001, -1, 0, 2])
+def test_gradient_that_is_wrong_by_a_factor_fails(rng, x, factor):
+    layer = Cube()
+    layer.factor = factor
+    with pytest.raises(GradientError, match="^Cube, input: the gradient is wrong"):
+        check_layer(layer, x, rng)
+
+
+def test_relative_error_is_the_factor_by_which_the_gradient_is_wrong(rng, x):
+    error = check_gradient(lambda: x**2, x, 2 * x * 1.001, rng, tolerance=1.0)
+    assert error == pytest.approx(0.001 / 1.001, rel=1e-3)
+
+
+def test_parameter_gradient_that_is_a_thousandth_wrong_fails_by_name(rng, x):
+    class Wrong(Dense):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.bias.grad += 0.001 * dy.sum(axis=0)
+            return dx
+
+    with pytest.raises(GradientError, match="^Wrong, bias: the gradient is wrong, relative error 9.99e-04"):
+        check_layer(Wrong(3, 2, rng=rng).astype("float64"), x, rng)
+
+
+def test_one_wrong_number_among_many_fails(rng):
+    x = rng.standard_normal((20, 20))
+    gradient = 2 * x
+    gradient[7, 7] *= 1.1
+    with pytest.raises(GradientError):
+        check_gradient(lambda: x**2, x, gradient, rng)
+
+
+def test_batch_normalization_without_its_mean_terms_fails(rng, x):
+    """With dy of ones the right dx is zero, and formulas that forget a term look right: so dy is random."""
+
+    class Forgetful(BatchNormalization):
+        def backward(self, dy):
+            u, inverse_std, _ = self.recall(dy)
+            self.gamma.grad += (dy * u).sum(axis=0)
+            self.beta.grad += dy.sum(axis=0)
+            return self.gamma.value * inverse_std * (dy - dy.mean(axis=0))
+
+    layer = Forgetful(3).astype("float64")
+    y = layer.forward(x)
+    assert np.abs(layer.backward(np.ones_like(y))).max() < 1e-15  # "right"
+    with pytest.raises(GradientError, match="^Forgetful, input: the gradient is wrong"):
+        check_layer(layer, x, rng)
+
+
+def test_gradient_that_overwrites_fails(rng, x):
+    class Overwriting(Dense):
+        def backward(self, dy):
+            (seen,) = self.recall(dy)
+            self.weight.grad[...] = seen.T @ dy
+            self.bias.grad += dy.sum(axis=0)
+            return dy @ self.weight.value.T
+
+    with pytest.raises(GradientError, match="^Overwriting, weight: the gradient is wrong"):
+        check_layer(Overwriting(3, 2, rng=rng).astype("float64"), x, rng)
+
+
+def test_dy_changed_in_place_fails(rng, x):
+    class Greedy(Cube):
+        def backward(self, dy):
+            (seen,) = self.recall(dy)
+            dy *= 3 * seen**2
+            return dy
+
+    with pytest.raises(GradientError, match="^Greedy: dy was changed in place$"):
+        check_layer(Greedy(), x, rng)
+
+
+def test_x_changed_in_place_by_backward_fails(rng, x):
+    class Greedy(Cube):
+        def backward(self, dy):
+            (seen,) = self.recall(dy)
+            seen **= 2
+            return dy * 3 * seen
+
+    with pytest.raises(GradientError, match="^Greedy: x was changed in place$"):
+        check_layer(Greedy(), x, rng)
+
+
+def test_x_changed_in_place_by_forward_fails(rng, x):
+    class Greedy(Cube):
+        def forward(self, x, train=True):
+            y = super().forward(x.copy(), train)
+            x += 1
+            return y
+
+    with pytest.raises(GradientError, match="^Greedy: x was changed in place$"):
+        check_layer(Greedy(), x, rng)
+
+
+def test_gradient_of_a_wrong_shape_fails(rng, x):
+    with pytest.raises(GradientError, match=re.escape("x: gradient has shape (3,), the value (4, 3)")):
+        check_gradient(lambda: x**2, x, (2 * x).sum(axis=0), rng)
+
+
+@pytest.mark.parametrize("where", ["forward", "backward", "both"])
+def test_nan_fails(rng, where):
+    x = rng.standard_normal(3)
+    bad = np.array([1.0, np.nan, 1.0])
+    with pytest.raises(GradientError, match="relative error nan"):
+        check_gradient(
+            lambda: x * (bad if where != "backward" else 1),
+            x,
+            np.ones(3) * (bad if where != "forward" else 1),
+            rng,
+        )
+
+
+def test_nan_gradient_of_a_constant_fails(rng):
+    x = rng.standard_normal(3)
+    with pytest.raises(GradientError, match="relative error nan"):
+        check_gradient(lambda: 0 * x, x, np.full(3, np.nan), rng)
+
+
+def test_gradient_zero_of_a_constant_passes_and_another_fails(rng, x):
+    assert check_gradient(lambda: 0 * x, x, 0 * x, rng) == 0
+    with pytest.raises(GradientError, match="relative error 1.00e[+]00"):
+        check_gradient(lambda: 0 * x, x, 1e-9 * x, rng)
+    with pytest.raises(GradientError, match="relative error 1.00e[+]00"):
+        check_gradient(lambda: x, x, 0 * x, rng)
+
+
+@pytest.mark.parametrize("layer", [Flatten(), Reshape((3, 1))], ids=["Flatten", "Reshape"])
+def test_output_that_is_a_view_of_the_input_is_measured_before_the_input_moves_on(rng, x, layer):
+    assert check_layer(layer, x, rng)["input"] < 1e-8
+
+
+def test_report_holds_name_step_directions_and_both_values(rng, x):
+    layer = Cube()
+    layer.factor = 2
+    with pytest.raises(GradientError) as raised:
+        check_layer(layer, x, rng, eps=1e-5, tolerance=1e-7, directions=2)
+    first, *rest = str(raised.value).splitlines()
+    assert first == (
+        "Cube, input: the gradient is wrong, relative error 5.00e-01, wanted below 1e-07 (eps 1e-05)"
+    )
+    assert len(rest) == 2
+    for line in rest:
+        found = re.fullmatch(
+            r"  along v = \[[-\d. ]+\]\.\.\. finite difference ([-+]\S+), backward ([-+]\S+)", line
+        )
+        assert found is not None, line
+        numeric, analytic = map(float, found.groups())
+        assert analytic == pytest.approx(2 * numeric, rel=1e-6)
+
+
+def test_float32_is_refused(rng, x):
+    with pytest.raises(TypeError, match="a gradient check needs float64, got float32; use Layer.astype"):
+        check_gradient(lambda: x, x.astype(np.float32), x, rng)
+    with pytest.raises(TypeError, match="Dense: a gradient check needs float64, got float32"):
+        check_layer(Dense(3, 2, rng=rng), x.astype(np.float32), rng)
+
+
+def test_step_that_is_too_large_or_too_small_shows_in_the_error(rng, x):
+    """Truncation falls with eps squared, rounding grows with one over eps: 1e-6 lies between."""
+    errors = {
+        eps: check_gradient(lambda: np.exp(x), x, np.exp(x), rng, eps=eps, tolerance=1)
+        for eps in (1e-2, 1e-6, 1e-11)
+    }
+    assert errors[1e-6] < 1e-8 < 1e-7 < min(errors[1e-2], errors[1e-11])
+
+
+def test_check_leaves_values_state_and_gradients_as_they_were(rng, x):
+    network = Sequential([Dense(3, 2, rng=rng), BatchNormalization(2), Tanh()]).astype("float64")
+    network.forward(x)
+    state, before = network.state(), x.copy()
+    check_layer(network.layers[1], rng.standard_normal((4, 2)), rng)
+    check_layer(Sequential(network.layers[1:]), rng.standard_normal((4, 2)), rng)
+    assert all(np.array_equal(state[key], array) for key, array in network.state().items())
+    np.testing.assert_array_equal(x, before)
+    assert all(not parameter.grad.any() for parameter in network.parameters())
+
+
+def test_names_of_a_network_are_paths(rng):
+    network = Sequential([Conv2D(1, 2, 2, rng=rng), Flatten()]).astype("float64")
+    errors = check_layer(network, rng.standard_normal((2, 3, 3, 1)), rng)
+    assert errors.keys() == {"input", "0.Conv2D.weight", "0.Conv2D.bias"}
+
+
+def test_loss_is_checked_and_named(rng, x):
+    def halved(prediction):
+        value, gradient = mean_squared_error(prediction, 0.0)
+        return value, gradient / 2
+
+    assert check_loss(lambda p: mean_squared_error(p, 0.0), x, rng) < 1e-8
+    with pytest.raises(GradientError, match="^halved: the gradient is wrong, relative error 5.00e-01"):
+        check_loss(halved, x, rng)
