@@ -68,6 +68,8 @@ class Optimizer:
                 name for name in wanted.keys() | came.keys() if wanted.get(name) != came.get(name)
             )
             raise ValueError(f"state is of another {type(self).__name__}: {', '.join(different)} differ")
+        if state["steps"] < 0:
+            raise ValueError(f"state has {state['steps']} steps")
         for name, array in arrays.items():
             array[...] = backend.to_device(state[name], backend.device_of(array))
         self.steps = int(state["steps"])
@@ -194,3 +196,17 @@ class MovingAverage:
         self.steps += 1
         for average, now in zip(self.layer.arrays().values(), self.source.arrays().values()):
             average += (1 - decay) * (now - average)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The number of steps and a copy of the averaged network's state, as NumPy arrays."""
+        network = {f"layer.{name}": array for name, array in self.layer.state().items()}
+        return {"steps": np.array(self.steps), **network}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over what `state` returned. Raises ValueError, before anything is changed, where it differs."""
+        if state["steps"] < 0:
+            raise ValueError(f"state has {state['steps']} steps")
+        self.layer.load_state(
+            {name.removeprefix("layer."): array for name, array in state.items() if name != "steps"}
+        )
+        self.steps = int(state["steps"])
