@@ -11,7 +11,7 @@
 # %%
 import numpy as np
 
-from npgan import data, show
+from npgan import checkpoint, data, show
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
 from npgan.layers import (
@@ -39,25 +39,9 @@ lesson = Lesson(
     quick_steps=QUICK_STEPS,
     data="glyphs",
     device=True,
+    resume=True,
 )
 args, rng = lesson.args, lesson.rng
-
-# %% [markdown]
-# ## The images
-#
-# Every sixth image is held out, at most 1,000. Nobody trains on them; they tell at the end what the best score is.
-
-# %%
-lesson.step("The images")
-images = data.load(
-    args.data, size=args.size, channels=args.channels, count=2000 if args.quick else 20_000, seed=args.seed
-)
-train, held_out = images.split(max(1, min(1000, len(images) // 6)), rng)
-real = held_out[:]
-print(f"{args.data}: {len(train)} images of shape {train.shape} to learn from, {len(held_out)} held out")
-scale = max(1, 56 // train.shape[0])
-lesson.picture(show.image_grid(train[:64], 16, scale=scale), "real.png")
-
 
 # %% [markdown]
 # ## The two networks
@@ -119,8 +103,46 @@ def dcgan_weights(network: Sequential) -> Sequential:
     return network
 
 
-lesson.step("The two networks")
 LATENT = 64
+
+# %% [markdown]
+# ## Only draw
+#
+# A finished run, or one that was stopped, draws again at any time, without its images:
+# `--resume FILE --generate 64` writes 64 samples as PNG files and as a grid, and ends here. The weights in the
+# checkpoint are those of the generator's moving average.
+
+# %%
+if args.generate:
+    average = MovingAverage(make_generator(lesson.resumed_shape(), LATENT).to(args.device))
+    checkpoint.load(args.resume, {"average": average})
+    for start in range(0, args.generate, 256):
+        count = min(256, args.generate - start)
+        drawn = generate(average.layer, rng.standard_normal((count, LATENT), dtype=np.float32), args.device)
+        lesson.pictures(drawn, "generated", start)
+    raise SystemExit
+
+# %% [markdown]
+# ## The images
+#
+# Every sixth image is held out, at most 1,000. Nobody trains on them; they tell at the end what the best score is.
+
+# %%
+lesson.step("The images")
+images = data.load(
+    args.data, size=args.size, channels=args.channels, count=2000 if args.quick else 20_000, seed=args.seed
+)
+train, held_out = images.split(max(1, min(1000, len(images) // 6)), rng)
+real = held_out[:]
+print(f"{args.data}: {len(train)} images of shape {train.shape} to learn from, {len(held_out)} held out")
+scale = max(1, 56 // train.shape[0])
+lesson.picture(show.image_grid(train[:64], 16, scale=scale), "real.png")
+
+# %% [markdown]
+# ## The networks at this size
+
+# %%
+lesson.step("The two networks")
 generator = dcgan_weights(make_generator(train.shape, LATENT)).to(args.device)
 discriminator = dcgan_weights(make_discriminator(train.shape)).to(args.device)
 print("generator\n" + generator.summary((LATENT,)))
@@ -133,6 +155,9 @@ print("\ndiscriminator\n" + discriminator.summary(train.shape))
 # falls to zero over the second half: the players circle around each other less and less. Pictures come from
 # `average.layer`, the moving average of the generator, and always from the same noise, so that one can watch a sample
 # turn into a digit.
+#
+# The run saves all that the rounds change every 30 seconds, at the end and after Ctrl-C; `--resume` goes on from
+# there as if nothing had happened, to the same bits (`npgan/checkpoint.py`).
 
 # %%
 lesson.step("Training")
@@ -149,11 +174,26 @@ untrained = generate(generator, rng.standard_normal((len(real), LATENT), dtype=n
 
 def samples() -> np.ndarray:
     """The grid of samples from the fixed noise, as pixels."""
-    return show.image_grid(generate(average.layer, fixed_noise, args.device), 16, scale=scale)
+    return show.image_grid(generate(average.layer, fixed_noise, args.device), 16)
 
 
 frames = [samples()]
-run = Run(args.steps, step_through=args.step)
+run = Run(
+    args.steps,
+    step_through=args.step,
+    parts={
+        "generator": generator,
+        "discriminator": discriminator,
+        "generator_optimizer": generator_optimizer,
+        "discriminator_optimizer": discriminator_optimizer,
+        "average": average,
+        "batches": batches,
+        "rng": rng,
+    },
+    settings=lesson.settings() | {"images": len(train), "shape": train.shape},
+    folder=args.out,
+    resume=args.resume,
+)
 for step in run:
     noise = to_device(rng.standard_normal((batch, LATENT), dtype=np.float32), args.device)
     batch_of_real = to_device(next(batches), args.device)
@@ -166,7 +206,7 @@ for step in run:
     run.log(d_loss=d.loss, g_loss=g.loss)
     if args.step or (step + 1) % max(1, args.steps // 40) == 0:
         frames.append(samples())
-        lesson.save(frames[-1], "samples.png")
+        lesson.save(show.enlarge(frames[-1], scale), "samples.png")
 
 # %% [markdown]
 # ## What it draws
@@ -185,7 +225,7 @@ def walk(start: np.ndarray, end: np.ndarray, points: int) -> np.ndarray:
 
 
 lesson.step("What it draws")
-lesson.picture(samples(), "samples.png")
+lesson.picture(show.enlarge(samples(), scale), "samples.png")
 run.save_history(args.out / "history.csv")
 lesson.picture(
     show.curves(run.history, title="Losses", ylabel="nats", window=max(1, args.steps // 50)), "losses.png"
@@ -193,7 +233,7 @@ lesson.picture(
 rows = [walk(fixed_noise[i], fixed_noise[i + 1], 16) for i in range(4)]
 walked = generate(average.layer, np.concatenate(rows).astype(np.float32), args.device)
 lesson.picture(show.image_grid(walked, 16, scale=scale), "walk.png")
-print(f"   animation: {show.animation(frames, args.out / 'training.gif')}")
+print(f"   animation: {show.animation(frames, args.out / 'training.gif', scale=scale)}")
 
 # %% [markdown]
 # ## How good is it?

@@ -43,11 +43,11 @@ def discriminator_step(
 
     real_logits = discriminator.forward(real)
     real_loss, dlogits = binary_cross_entropy(real_logits, 1.0)
-    discriminator.backward(dlogits)
+    discriminator.backward(dlogits, input_gradient=False)
 
     fake_logits = discriminator.forward(fake)
     fake_loss, dlogits = binary_cross_entropy(fake_logits, 0.0)
-    discriminator.backward(dlogits)  # adds to the gradients of the real batch
+    discriminator.backward(dlogits, input_gradient=False)  # adds to the gradients of the real batch
 
     optimizer.step()
     return DiscriminatorStep(real_loss + fake_loss, real_logits, fake_logits)
@@ -74,6 +74,6 @@ def generator_step(
     finally:
         discriminator.unfreeze()  # also where the step is interrupted: the judge must go on learning
 
-    generator.backward(dfake)
+    generator.backward(dfake, input_gradient=False)
     optimizer.step()
     return GeneratorStep(value, logits)

@@ -9,8 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from npgan import backend
-from npgan.errors import DataError
+from npgan import backend, checkpoint, show
+from npgan.errors import DataError, TrainingError
+from npgan.whole_file import whole_file
+
+# The flags that shape a run, and their types: saved in checkpoints, and taken from there by --resume.
+SETTINGS = {"data": str, "size": int, "channels": int, "seed": int, "steps": int, "quick": bool}
+SIZE_LIMIT = 1024  # pixels: --generate builds no network for larger images, whatever a file says
 
 
 class Lesson:
@@ -21,8 +26,9 @@ class Lesson:
         lesson.picture(figure, "sizes.png")  # saved in the output folder, shown in a notebook
 
     `steps` and `quick_steps` add --steps, for lessons that train; `data` adds --data, --size and --channels, for
-    lessons that load images; `device` adds --device. The parsed flags are `lesson.args`; `args.steps` is already
-    the number to run, with --quick or without.
+    lessons that load images; `device` adds --device; `resume` adds --resume and --generate. The parsed flags are
+    `lesson.args`; `args.steps` is already the number to run, with --quick or without. With --resume the flags
+    that are not given, --out too, are those of the run that goes on; `args.resume` is its checkpoint or None.
     """
 
     def __init__(
@@ -34,9 +40,11 @@ class Lesson:
         quick_steps: int | None = None,
         data: str | None = None,
         device: bool = False,
+        resume: bool = False,
         argv: list[str] | None = None,
     ):
-        sys.excepthook = _report_data_errors
+        sys.excepthook = _report_errors
+        self.name = name
         parser = argparse.ArgumentParser(prog=f"{name}.py", description=title)
         add = parser.add_argument
         add("--step", action="store_true", help="wait for Enter at each step")
@@ -60,7 +68,20 @@ class Lesson:
             add("--channels", type=int, choices=(1, 3), help="1: grey, 3: colour (default: as the data are)")
         if device:
             add("--device", choices=("numpy", "cupy", "auto"), default="auto", help="default %(default)s")
-        self._parser = parser
+        if resume:
+            add(
+                "--resume",
+                nargs="?",
+                const="",
+                metavar="FILE",
+                help="go on from a checkpoint (without FILE: the newest in the output folder)",
+            )
+            add(
+                "--generate",
+                type=int,
+                metavar="N",
+                help="do not train: draw N samples with the weights of the checkpoint of --resume",
+            )
         self._settle(parser, steps, quick_steps, device, argv)
         self.rng = np.random.default_rng(self.args.seed)
         self._started = time.perf_counter()
@@ -71,6 +92,16 @@ class Lesson:
         if argv is None and _in_notebook():
             argv = []
         self.args = parser.parse_args(argv)
+        if getattr(self.args, "resume", None) is not None:
+            path = checkpoint.find(Path(self.args.resume or self.args.out))
+            parser.set_defaults(out=path.parent, **self._settings_of(path))
+            self.args = parser.parse_args(argv)
+            self.args.resume = path
+        if getattr(self.args, "generate", None) is not None:
+            if self.args.resume is None:
+                parser.error("--generate needs --resume: the checkpoint whose weights draw")
+            if self.args.generate < 1:
+                parser.error(f"--generate must be at least 1, got {self.args.generate}")
         if steps is not None:
             if self.args.steps is None:
                 self.args.steps = quick_steps if self.args.quick else steps
@@ -89,6 +120,36 @@ class Lesson:
         except OSError as error:
             parser.error(f"--out {self.args.out}: the folder cannot be made ({error.strerror})")
 
+    def settings(self) -> dict[str, str | int | bool | None]:
+        """The flags that shape the run, for its checkpoints: who resumes one must have the same."""
+        args = vars(self.args)
+        return {"lesson": self.name, **{name: args[name] for name in SETTINGS if name in args}}
+
+    def resumed_shape(self) -> tuple[int, int, int]:
+        """The shape of the images of the run that --resume names, from its settings."""
+        shape = checkpoint.read_settings(self.args.resume).get("shape")
+        if not (
+            isinstance(shape, list)
+            and len(shape) == 3
+            and all(type(n) is int and 1 <= n <= SIZE_LIMIT for n in shape)
+        ):
+            raise DataError(
+                f"{self.args.resume}: wanted the shape of its images, sides of 1 to {SIZE_LIMIT}, got {shape!r:.80}"
+            )
+        return tuple(shape)
+
+    def _settings_of(self, path: Path) -> dict[str, str | int | bool | None]:
+        """The flags of the run that wrote a checkpoint."""
+        found = checkpoint.read_settings(path)
+        if found.get("lesson") != self.name:
+            raise DataError(f"{path}: is of {found.get('lesson')!r}, this is {self.name!r}")
+        for name, kind in SETTINGS.items():
+            if type(found.get(name)) not in (kind, type(None)):
+                raise DataError(
+                    f"{path}: its setting {name} should be {kind.__name__}, is {found[name]!r:.80}"
+                )
+        return {name: found[name] for name in SETTINGS if name in found}
+
     def step(self, heading: str) -> None:
         """Begin a step: print its heading, after the learner's Enter where --step was given."""
         if self.args.step:
@@ -98,10 +159,11 @@ class Lesson:
     def save(self, picture: Figure | np.ndarray, name: str) -> Path:
         """Save a figure, or uint8 pixels (H, W, 3), as a PNG in the output folder."""
         path = self.args.out / name
-        if isinstance(picture, Figure):
-            picture.savefig(path, dpi=110, bbox_inches="tight")
-        else:
-            Image.fromarray(picture).save(path)
+        with whole_file(path) as file:
+            if isinstance(picture, Figure):
+                picture.savefig(file, format="png", dpi=110, bbox_inches="tight")
+            else:
+                Image.fromarray(picture).save(file, format="PNG")
         return path
 
     def picture(self, picture: Figure | np.ndarray, name: str) -> Path:
@@ -115,6 +177,22 @@ class Lesson:
         else:
             print(f"   picture: {path}")
         return path
+
+    def pictures(self, images: np.ndarray, name: str, first: int = 0) -> None:
+        """Save images (N, H, W, 1 or 3) in [-1, 1] as PNG files name/0000.png, ..., numbered from `first`.
+
+        The first call, first=0, shows them as a grid too.
+        """
+        folder = self.args.out / name
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise DataError(f"{folder}: the folder cannot be made ({error.strerror})") from error
+        for number, image in enumerate(images, start=first):
+            self.save(show.image_grid(image[None], gap=0), f"{name}/{number:04d}.png")
+        if first == 0:
+            self.picture(show.image_grid(images, scale=max(1, 56 // images.shape[1])), f"{name}.png")
+        print(f"   {len(images)} images: {folder}")
 
     def end(self) -> None:
         """Say that the lesson ran to its end, its assertions included."""
@@ -136,9 +214,9 @@ def _in_notebook() -> bool:
     return "ipykernel" in sys.modules
 
 
-def _report_data_errors(kind, error, trace) -> None:
-    """Print what is wrong with the user's data or device in one line; leave other errors their traceback."""
-    if issubclass(kind, DataError | backend.DeviceError):
+def _report_errors(kind, error, trace) -> None:
+    """Print in one line what is wrong with the user's data, device or run; leave other errors their traceback."""
+    if issubclass(kind, DataError | TrainingError | backend.DeviceError):
         print(f"error: {error}", file=sys.stderr)
-    else:
+    elif not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)

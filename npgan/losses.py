@@ -1,7 +1,8 @@
 """Losses: each returns (loss, gradient), the mean over all values and its derivative by the first argument.
 
 The GAN's losses take logits, the discriminator's output before any sigmoid: log(sigmoid(x)) computed in one
-piece never overflows, and its gradient keeps its accuracy however sure the discriminator is. With softplus(x) = log(1 + exp(x)):
+piece never overflows, and its gradient keeps its accuracy however sure the discriminator is.
+With softplus(x) = log(1 + exp(x)):
 
     -log sigmoid(x) = softplus(-x)          -log(1 - sigmoid(x)) = softplus(x)
 

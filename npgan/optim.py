@@ -9,6 +9,7 @@ import numpy as np
 from npgan import backend
 from npgan.backend import Array, array_module
 from npgan.layers.base import Layer, Parameter
+from npgan.parallel import over_pieces
 
 Schedule = Callable[[int], float]  # number of steps done so far -> learning rate
 
@@ -67,6 +68,8 @@ class Optimizer:
                 name for name in wanted.keys() | came.keys() if wanted.get(name) != came.get(name)
             )
             raise ValueError(f"state is of another {type(self).__name__}: {', '.join(different)} differ")
+        if state["steps"] < 0:
+            raise ValueError(f"state has {state['steps']} steps")
         for name, array in arrays.items():
             array[...] = backend.to_device(state[name], backend.device_of(array))
         self.steps = int(state["steps"])
@@ -130,15 +133,22 @@ class Adam(Optimizer):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def update(self, parameter: Parameter, rate: float, mean: Array, square: Array) -> None:
-        grad = parameter.grad
-        mean *= self.beta_1
-        mean += (1 - self.beta_1) * grad
-        square *= self.beta_2
-        square += (1 - self.beta_2) * grad * grad
         correction_1, correction_2 = 1 - self.beta_1**self.steps, 1 - self.beta_2**self.steps
-        root = array_module(square).sqrt(square / correction_2)
-        root += self.epsilon
-        parameter.value -= (rate / correction_1) * mean / root
+        rate = float(rate / correction_1)
+        value, grad, mean, square = (
+            array.reshape(-1) for array in (parameter.value, parameter.grad, mean, square)
+        )
+
+        def work(part: slice) -> None:
+            mean[part] *= self.beta_1
+            mean[part] += (1 - self.beta_1) * grad[part]
+            square[part] *= self.beta_2
+            square[part] += (1 - self.beta_2) * grad[part] * grad[part]
+            root = array_module(square).sqrt(square[part] / correction_2)
+            root += self.epsilon
+            value[part] -= rate * mean[part] / root
+
+        over_pieces(work, value, value.size, value.itemsize)
 
 
 def step_decay(start: float, factor: float, every: int) -> Schedule:
@@ -186,3 +196,17 @@ class MovingAverage:
         self.steps += 1
         for average, now in zip(self.layer.arrays().values(), self.source.arrays().values()):
             average += (1 - decay) * (now - average)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The number of steps and a copy of the averaged network's state, as NumPy arrays."""
+        network = {f"layer.{name}": array for name, array in self.layer.state().items()}
+        return {"steps": np.array(self.steps), **network}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over what `state` returned. Raises ValueError, before anything is changed, where it differs."""
+        if state["steps"] < 0:
+            raise ValueError(f"state has {state['steps']} steps")
+        self.layer.load_state(
+            {name.removeprefix("layer."): array for name, array in state.items() if name != "steps"}
+        )
+        self.steps = int(state["steps"])

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from npgan.backend import Array, to_numpy
+from npgan.whole_file import whole_file
 
 
 def to_pixels(images: Array) -> np.ndarray:
@@ -32,7 +33,12 @@ def image_grid(images: Array, columns: int | None = None, *, scale: int = 1, gap
         top = gap + (index // columns) * (h + gap)
         left = gap + (index % columns) * (w + gap)
         sheet[top : top + h, left : left + w] = image  # one channel spreads over three
-    return sheet.repeat(scale, axis=0).repeat(scale, axis=1)
+    return enlarge(sheet, scale)
+
+
+def enlarge(pixels: np.ndarray, scale: int) -> np.ndarray:
+    """Pixels (H, W, 3) with each of them as a square of `scale` x `scale`."""
+    return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
 def curves(
@@ -55,12 +61,17 @@ def curves(
     return figure
 
 
-def animation(frames: Sequence[np.ndarray], path: Path, *, seconds: float = 6.0) -> Path:
-    """Write uint8 frames (H, W, 3) of one size as a GIF that loops; the last frame stays for a second."""
+def animation(frames: Sequence[np.ndarray], path: Path, *, scale: int = 1, seconds: float = 6.0) -> Path:
+    """Write uint8 frames (H, W, 3) of one size as a GIF that loops; the last frame stays for a second.
+
+    Each is enlarged `scale` times, one after the other: small frames are cheap to gather in a long training.
+    """
     if not frames:
         raise ValueError("animation: frames is empty")
-    pictures = [Image.fromarray(frame) for frame in frames]
+    pictures = (Image.fromarray(enlarge(frame, scale)) for frame in frames)
     durations = [max(20, round(1000 * seconds / len(frames)))] * len(frames)
     durations[-1] += 1000
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
+    with whole_file(path) as file:
+        first = next(pictures)
+        first.save(file, format="GIF", save_all=True, append_images=pictures, duration=durations, loop=0)
     return path

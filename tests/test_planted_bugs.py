@@ -41,7 +41,9 @@ def plant(monkeypatch, kind, wrong):
 
     monkeypatch.setattr(kind, "forward", remembering)
     monkeypatch.setattr(
-        kind, "backward", lambda self, dy: wrong(self, self.seen, dy, functools.partial(backward, self))
+        kind,
+        "backward",
+        lambda self, dy, input_gradient=True: wrong(self, self.seen, dy, functools.partial(backward, self)),
     )
 
 

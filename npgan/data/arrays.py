@@ -41,15 +41,15 @@ def read_npz(path: Path) -> Images:
             headers = {}
             for info in archive.infolist():
                 if info.filename.endswith(".npy"):
-                    headers[info.filename.removesuffix(".npy")] = _member_header(archive, info, path)
+                    headers[info.filename.removesuffix(".npy")] = member_header(archive, info, path)
             name = _choose(headers, path)
-            pixels = _read_member(archive, name, headers[name], path)
+            pixels = read_member(archive, name, headers[name], path)
             labels = {}
             for label in LABEL_NAMES:
                 shape, dtype = headers.get(label, ((), None))
                 if shape in ((len(pixels),), (len(pixels), 1)) and dtype.kind in "iu":
                     labels["class"] = (
-                        _read_member(archive, label, headers[label], path).reshape(-1).astype(int)
+                        read_member(archive, label, headers[label], path).reshape(-1).astype(int)
                     )
                     break
     except DataError:
@@ -72,9 +72,10 @@ def _read_header(file, name: str) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
-def _member_header(
+def member_header(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path
 ) -> tuple[tuple[int, ...], np.dtype]:
+    """(shape, dtype) of the .npy that `info` names, from its header alone; DataError if its size is another."""
     with archive.open(info) as file:
         shape, dtype = _read_header(file, f"{path}[{info.filename}]")
         nbytes = math.prod(shape) * dtype.itemsize
@@ -98,7 +99,8 @@ def _choose(headers: dict, path: Path) -> str:
     raise DataError(f"{path}: wanted {wanted}; found {found}")
 
 
-def _read_member(archive: zipfile.ZipFile, name: str, header: tuple, path: Path) -> np.ndarray:
+def read_member(archive: zipfile.ZipFile, name: str, header: tuple, path: Path) -> np.ndarray:
+    """The array `name`, whose header is `header`; DataError, before it is read, if it is above the limit."""
     shape, dtype = header
     check_limit(f"{path}[{name}]", math.prod(shape) * dtype.itemsize)
     with archive.open(f"{name}.npy") as file:

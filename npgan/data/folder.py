@@ -89,16 +89,18 @@ def _decode(path: Path, size: int, channels: int) -> np.ndarray:
     """One picture: uint8 (size, size, channels)."""
     with _quiet(), _open(path) as image:
         image.draft(None, (2 * size, 2 * size))  # a JPEG decodes at 1/2, 1/4 or 1/8 several times faster
-        image = ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # a copy of a large one would double the memory
         if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
             image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-        if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert("L" if channels == 1 else "RGB")
-        square = image.crop(centre_square(image.width, image.height))
-        small = square.resize((size, size), Image.Resampling.BILINEAR)
-        return np.asarray(small).reshape(size, size, channels)
+        clear = image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info
+        wanted = "L" if channels == 1 else "RGB"
+        mode = "RGBA" if clear else wanted
+        image = image if image.mode == mode else image.convert(mode)
+        image = image.crop(centre_square(image.width, image.height))
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        if clear:  # only now: a large image takes a copy more for each step it goes through
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert(wanted)
+        return np.asarray(image).reshape(size, size, channels)
 
 
 def _decode_all(paths: list[Path], shape: tuple[int, ...], left_out: dict[Path, str]) -> np.ndarray:

@@ -70,7 +70,7 @@ class Images:
         order = rng.permutation(len(self))
         return self.take(order[count:]), self.take(order[:count])
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    def batches(self, batch_size: int, rng: np.random.Generator) -> "Batches":
         """Endless float32 batches (batch_size, h, w, c); each epoch is shuffled anew, its short rest dropped.
 
         The order depends on `rng` alone: the same generator state gives the same batches.
@@ -78,13 +78,39 @@ class Images:
         """
         if check_whole("batch_size", batch_size) > len(self):
             raise DataError(f"{self.name}: {len(self)} images do not fill one batch of {batch_size}")
-        return self._endless(batch_size, rng)
+        return Batches(self, batch_size, rng)
 
-    def _endless(self, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-        while True:
-            order = rng.permutation(len(self))
-            for start in range(0, len(self) - batch_size + 1, batch_size):
-                yield self[order[start : start + batch_size]]
+
+class Batches:
+    """The iterator that `Images.batches` returns. It knows its place in the epoch, which is its state."""
+
+    def __init__(self, images: Images, batch_size: int, rng: np.random.Generator):
+        self.images, self.batch_size, self.rng = images, batch_size, rng
+        self.order = np.arange(len(images))  # of this epoch
+        self.position = len(images)  # how many of them have been served; all, so the first epoch comes next
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self
+
+    def __next__(self) -> np.ndarray:
+        if self.position + self.batch_size > len(self.order):
+            self.order, self.position = self.rng.permutation(len(self.order)), 0
+        rows = self.order[self.position : self.position + self.batch_size]
+        self.position += self.batch_size
+        return self.images[rows]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The order of this epoch and the place in it; the generator keeps a state of its own."""
+        return {"order": self.order.copy(), "position": np.array(self.position)}
+
+    def load_state(self, state: dict[str, np.ndarray]) -> None:
+        """Take over what `state` returned. Raises ValueError where it is of a set of another size."""
+        order, position = state["order"], int(state["position"])
+        if not np.array_equal(np.sort(order), np.arange(len(self.order))):
+            raise ValueError(f"order is not one of {len(self.order)} images")
+        if not 0 <= position <= len(order):
+            raise ValueError(f"position is {position}, wanted 0 to {len(order)}")
+        self.order, self.position = order.copy(), position
 
 
 def check_whole(name: str, value, low: int = 1, high: int | None = None) -> int:

@@ -41,10 +41,12 @@ class Layer:
         """Compute y from x. With `train`, remember what `backward` needs."""
         raise NotImplementedError
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
         """Compute dx, the gradient of the loss by x, from dy, its gradient by y; add to each Parameter.grad.
 
-        Never writes to dy. Raises RuntimeError where no forward(train=True) came just before.
+        Without `input_gradient` a layer with weights saves itself dx and returns None: nobody reads it behind the
+        first layer of a network. Never writes to dy. Raises RuntimeError where no forward(train=True) came just
+        before.
         """
         raise NotImplementedError
 
@@ -222,10 +224,10 @@ class Sequential(Layer):
             x = layer.forward(x, train)
         return x
 
-    def backward(self, dy: Array) -> Array:
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy)
-        return dy
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
+        for index in range(len(self.layers) - 1, 0, -1):
+            dy = self.layers[index].backward(dy)
+        return self.layers[0].backward(dy, input_gradient)
 
     def summary(self, input_shape: tuple[int, ...]) -> str:
         """A table of the layers' output shapes and parameter counts for inputs of `input_shape` (no batch axis)."""

@@ -1,10 +1,14 @@
 """BatchNormalization: give every channel mean zero and variance one over the batch, then scale and shift it."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from npgan.backend import Array, array_module
+from npgan.layers.activations import elementwise
 from npgan.layers.base import Layer, Parameter
 from npgan.layers.dense import positive
+from npgan.parallel import column_sums, over_pieces
 
 
 class BatchNormalization(Layer):
@@ -40,45 +44,60 @@ class BatchNormalization(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.check_input(x, last_axis=self.channels)
-        xp = array_module(x)
         flat = x.reshape(-1, self.channels)  # M, C
         use_batch = train and not self.inference
         if use_batch:
-            if flat.shape[0] < 2:
-                raise ValueError(
-                    f"BatchNormalization: one value a channel has no variance (shape {tuple(x.shape)}); "
-                    "train on a larger batch"
-                )
-            mean = flat.mean(axis=0)
-            u = flat - mean
-            variance = (u * u).mean(axis=0)
-            if not self.frozen:
-                self._update(self.running_mean, mean)
-                self._update(self.running_variance, variance)
-        else:
-            u = flat - self.running_mean
-            variance = self.running_variance
-        inverse_std = 1 / xp.sqrt(variance + self.epsilon)
-        u *= inverse_std
-        y = (u * self.gamma.value + self.beta.value).reshape(x.shape)
-        return self.remember(train, y, u, inverse_std, use_batch)
+            mean, variance = self._batch_statistics(flat, x.shape)
+        else:  # copies: a later training pass changes them in place
+            mean, variance = self.running_mean.copy(), self.running_variance.copy()
+        inverse_std = 1 / array_module(x).sqrt(variance + self.epsilon)
+        scale = self.gamma.value * inverse_std
+        y = elementwise(lambda rows: (rows - mean) * scale + self.beta.value, flat).reshape(x.shape)
+        return self.remember(train, y, flat, mean, inverse_std, use_batch)
 
-    def backward(self, dy: Array) -> Array:
-        u, inverse_std, use_batch = self.recall(dy)
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+        x, mean, inverse_std, use_batch = self.recall(dy)
         flat = dy.reshape(-1, self.channels)  # M, C
-        dgamma = (flat * u).sum(axis=0)
-        dbeta = flat.sum(axis=0)
+        m = flat.shape[0]
+
+        def u(part: slice) -> Array:
+            return (x[part] - mean) * inverse_std
+
+        dbeta = self._sum(lambda part: flat[part], flat)
+        dgamma = self._sum(lambda part: flat[part] * u(part), flat)
         if not self.frozen:
             self.gamma.grad += dgamma
             self.beta.grad += dbeta
-        if use_batch:
-            m = flat.shape[0]
-            dx = flat - dbeta / m - u * (dgamma / m)
-        else:
-            dx = flat.copy()  # the running statistics do not depend on x
-        dx *= self.gamma.value * inverse_std
+        scale = self.gamma.value * inverse_std
+        dx = array_module(dy).empty(flat.shape, dtype=dy.dtype)
+
+        def work(part: slice) -> None:
+            if use_batch:
+                dx[part] = scale * (flat[part] - dbeta / m - u(part) * (dgamma / m))
+            else:  # the running statistics do not depend on x
+                dx[part] = scale * flat[part]
+
+        over_pieces(work, dy, m, flat.nbytes // m)
         return dx.reshape(dy.shape)
 
-    def _update(self, running: Array, batch: Array) -> None:
-        running *= self.momentum
-        running += (1 - self.momentum) * batch
+    def _batch_statistics(self, flat: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        """Mean and variance of each channel; moves the running ones, unless frozen."""
+        m = flat.shape[0]
+        if m < 2:
+            raise ValueError(
+                f"BatchNormalization: one value a channel has no variance (shape {tuple(shape)}); "
+                "train on a larger batch"
+            )
+        mean = self._sum(lambda part: flat[part], flat) / m
+        variance = self._sum(lambda part: (flat[part] - mean) ** 2, flat) / m
+        if not self.frozen:
+            for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
+                running *= self.momentum
+                running += (1 - self.momentum) * batch
+        return mean, variance
+
+    def _sum(self, values: Callable[[slice], Array], like: Array) -> Array:
+        """The sum over all rows of values(rows), channel by channel, piece by piece."""
+        m = like.shape[0]
+        sums = over_pieces(lambda part: column_sums(values(part)), like, m, like.nbytes // m)
+        return sum(sums[1:], sums[0])

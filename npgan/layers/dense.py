@@ -6,6 +6,7 @@ import numpy as np
 
 from npgan.backend import Array
 from npgan.layers.base import Layer, Parameter
+from npgan.parallel import matmul
 
 
 class Dense(Layer):
@@ -34,18 +35,18 @@ class Dense(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.check_input(x, ndim=2, last_axis=self.in_features)
-        y = x @ self.weight.value  # (batch, out)
+        y = matmul(x, self.weight.value)  # (batch, out)
         if self.bias is not None:
             y += self.bias.value
         return self.remember(train, y, x)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
         (x,) = self.recall(dy)
         if not self.frozen:
-            self.weight.grad += x.T @ dy
+            self.weight.grad += matmul(x.T, dy)
             if self.bias is not None:
                 self.bias.grad += dy.sum(axis=0)
-        return dy @ self.weight.value.T
+        return matmul(dy, self.weight.value.T) if input_gradient else None
 
 
 def he_normal(shape: tuple[int, ...], fan_in: float, rng: np.random.Generator | None) -> np.ndarray:

@@ -14,7 +14,7 @@ class Flatten(Layer):
         self.check_input(x)
         return self.remember(train, x.reshape(x.shape[0], -1), x.shape)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         (shape,) = self.recall(dy)
         return dy.reshape(shape)
 
@@ -33,6 +33,6 @@ class Reshape(Layer):
             )
         return self.remember(train, x.reshape(x.shape[0], *self.shape), x.shape)
 
-    def backward(self, dy: Array) -> Array:
+    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         (shape,) = self.recall(dy)
         return dy.reshape(shape)

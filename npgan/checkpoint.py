@@ -1,0 +1,227 @@
+"""Checkpoints: a whole training run in one file, from which it goes on to the same bits.
+
+The file is an .npz of plain arrays. Nothing in it is a pickle, so reading one runs no code, whoever made it.
+
+    header                       JSON: format, version, step, settings, and the states of random generators
+    generator/0.Dense.weight     the state of each part of the run, under "part/name": weights, running
+                                 statistics, an optimiser's moments and step count (schedules are functions of
+                                 it), a moving average, the place in the data
+    history/d_loss               what was logged at each step
+
+A part is anything with `state()`, a dict of NumPy arrays, and `load_state(dict)`; or a numpy.random.Generator. The
+same run always gives the same file, byte for byte: no clock goes into it.
+
+Weights for other libraries. `numpy.load(path)["average/layer.0.Dense.weight"]` needs no npgan. To PyTorch's modules,
+whose images are NCHW:
+
+    Dense            Linear.weight = weight.T                                         (in, out) -> (out, in)
+    Conv2D           Conv2d.weight = weight.transpose(3, 2, 0, 1)           (kh, kw, in, out) -> (out, in, kh, kw)
+    Conv2DTranspose  ConvTranspose2d.weight = weight.transpose(3, 2, 0, 1)  (kh, kw, out, in) -> (in, out, kh, kw)
+    BatchNormalization(momentum=m, epsilon=e)    BatchNorm(momentum=1-m, eps=e) with weight = gamma, bias = beta,
+                     running_mean = running_mean, running_var = running_variance (which divides by M in training
+                     here, by M - 1 there; at inference both only use it)
+
+A bias goes over as it is. Flatten and Reshape list the values of an image as (h, w, c) here, as (c, h, w) there, so a
+Dense beside one of them needs its rows or columns in the other order first:
+
+    after Flatten    weight.reshape(h, w, c, out).transpose(2, 0, 1, 3).reshape(c * h * w, out).T
+    before Reshape   weight.reshape(in, h, w, c).transpose(0, 3, 1, 2).reshape(in, c * h * w).T     (a bias likewise)
+"""
+
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npgan.data.arrays import member_header, read_member
+from npgan.errors import DataError
+from npgan.whole_file import whole_file
+
+FORMAT, VERSION = "npgan checkpoint", 1
+HEADER_LIMIT = 2**20  # characters
+
+Parts = dict[str, Any]  # name -> something with state and load_state, or a numpy.random.Generator
+
+
+class Checkpoint(NamedTuple):
+    """What a checkpoint says about its run, beside the state of the parts."""
+
+    step: int  # how many steps are done
+    settings: dict[str, Any]
+    history: dict[str, list[float]]
+
+
+# Which file ----------------------------------------------------------------------------------------------------
+
+
+def path_for(folder: Path, step: int) -> Path:
+    """The name of the checkpoint after `step` steps."""
+    return folder / f"checkpoint-{step:08d}.npz"
+
+
+def in_folder(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, in order of their steps."""
+    return sorted(path for path in folder.glob("checkpoint-*.npz") if path.is_file())
+
+
+def find(path: Path) -> Path:
+    """`path`, or where it is a folder the checkpoint in it that was written last. Raises DataError if none is."""
+    if not path.is_dir():
+        return path
+    found = in_folder(path)
+    if not found:
+        raise DataError(f"{path}: holds no checkpoint (checkpoint-*.npz) to resume from")
+    return max(found, key=lambda file: (file.stat().st_mtime_ns, file.name))
+
+
+# Writing -------------------------------------------------------------------------------------------------------
+
+
+def save(
+    path: Path, parts: Parts, *, step: int, settings: dict[str, Any], history: dict[str, Sequence[float]]
+) -> None:
+    """Write a checkpoint, whole or not at all. `settings` are what JSON can hold. Raises DataError if it cannot."""
+    random = {name: part.bit_generator.state for name, part in parts.items() if _is_random(part)}
+    header = {"format": FORMAT, "version": VERSION, "step": step, "settings": settings, "random": random}
+    arrays = {"header": np.array(json.dumps(header)), **_state(parts)}
+    arrays |= {f"history/{name}": np.array(values, np.float64) for name, values in history.items()}
+    with whole_file(path) as file:
+        np.savez(file, **arrays)
+
+
+def _is_random(part: Any) -> bool:
+    return isinstance(part, np.random.Generator)
+
+
+def _state(parts: Parts) -> dict[str, np.ndarray]:
+    """The arrays of all parts as "part/name"."""
+    return {
+        f"{name}/{key}": array
+        for name, part in parts.items()
+        if not _is_random(part)
+        for key, array in part.state().items()
+    }
+
+
+# Reading -------------------------------------------------------------------------------------------------------
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of the run that wrote a checkpoint. Raises DataError where `path` is not one."""
+    with _open(path) as archive:
+        return _read_header(archive)["settings"]
+
+
+def load(path: Path, parts: Parts, settings: dict[str, Any] | None = None) -> Checkpoint:
+    """Give the parts the state they have in the checkpoint; other parts in it are left alone.
+
+    Raises DataError where the file cannot be read, holds other settings than `settings` (None: any will do) or
+    the state of other networks, and says what differs; nothing has been changed then.
+    """
+    with _open(path) as archive:
+        header = _read_header(archive)
+        if settings is not None:
+            _compare_settings(path, header["settings"], json.loads(json.dumps(settings)))
+        found = _members(archive)
+        wanted = {name: (array.shape, array.dtype) for name, array in _state(parts).items()}
+        _compare_arrays(path, {n: a for n, a in found.items() if n.split("/")[0] in parts}, wanted)
+        arrays = {name: read_member(archive, name, found[name], path) for name in wanted}
+        history = _read_history(archive, found)
+        random = {name: header["random"][name] for name, part in parts.items() if _is_random(part)}
+        for name, state in random.items():  # tried on another generator, which raises what is wrong
+            type(parts[name].bit_generator)().state = state
+
+    for name, part in parts.items():
+        if _is_random(part):
+            part.bit_generator.state = random[name]
+            continue
+        mine = {key.removeprefix(f"{name}/"): a for key, a in arrays.items() if key.startswith(f"{name}/")}
+        try:
+            part.load_state(mine)
+        except ValueError as error:
+            raise DataError(f"{path}: {name}: {error}") from None
+    return Checkpoint(header["step"], header["settings"], history)
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The checkpoint as an archive; every error of reading becomes a DataError."""
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise DataError(f"{path}: there is no such file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # a reader fed with a broken file may raise anything
+        raise DataError(f"{path}: is cut off, damaged or no checkpoint at all ({error})") from None
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Name -> (shape, dtype) of all arrays. None is larger than the file: nothing is read that could be a bomb."""
+    path = Path(archive.filename)
+    for info in archive.infolist():
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size > path.stat().st_size:
+            raise DataError(f"{path}: {info.filename} is compressed, which a checkpoint never is")
+    return {
+        info.filename.removesuffix(".npy"): member_header(archive, info, path) for info in archive.infolist()
+    }
+
+
+def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
+    path, found = Path(archive.filename), _members(archive)
+    shape, dtype = found.get("header", (None, None))
+    if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * HEADER_LIMIT:
+        raise DataError(f"{path}: is no checkpoint; it holds {', '.join(list(found)[:5]) or 'nothing'}")
+    header = json.loads(str(read_member(archive, "header", (shape, dtype), path)))
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise DataError(f"{path}: is no checkpoint; its header is {header!r:.80}")
+    if header["version"] != VERSION:
+        raise DataError(
+            f"{path}: has version {header['version']!r} of the format, this npgan reads version {VERSION}; "
+            "use the npgan that wrote it, or a newer one"
+        )
+    for name, kind in (("step", int), ("settings", dict), ("random", dict)):
+        if type(header[name]) is not kind:
+            raise DataError(f"{path}: its {name} should be {kind.__name__}, is {header[name]!r:.80}")
+    if header["step"] < 0:
+        raise DataError(f"{path}: its step is {header['step']}")
+    return header
+
+
+def _read_history(archive: zipfile.ZipFile, found: dict) -> dict[str, list[float]]:
+    history, path = {}, Path(archive.filename)
+    for name in (name for name in found if name.startswith("history/")):
+        shape, dtype = found[name]
+        if len(shape) != 1 or dtype != np.float64:
+            raise DataError(f"{path}: {name} should be a row of float64, is {dtype} {shape}")
+        history[name.removeprefix("history/")] = read_member(archive, name, found[name], path).tolist()
+    return history
+
+
+def _compare_settings(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
+    different = [name for name in sorted(there.keys() | here.keys()) if there.get(name) != here.get(name)]
+    if different:
+        both = "; ".join(f"{name}: {there.get(name)!r} there, {here.get(name)!r} here" for name in different)
+        raise DataError(f"{path}: was made with other settings. {both}")
+
+
+def _compare_arrays(path: Path, there: dict, here: dict) -> None:
+    """There and here: name -> (shape, dtype)."""
+    different = [name for name in [*here, *(there.keys() - here)] if there.get(name) != here.get(name)]
+    if different:
+        some = "; ".join(
+            f"{n}: {_describe(there.get(n))} there, {_describe(here.get(n))} here" for n in different[:3]
+        )
+        more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
+        raise DataError(f"{path}: is of another network. {some}{more}")
+
+
+def _describe(array: tuple[tuple[int, ...], np.dtype] | None) -> str:
+    return "none" if array is None else f"{array[1]} {array[0]}"
