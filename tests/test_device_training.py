@@ -49,7 +49,7 @@ class Game:
         self.device, self.loss, self.rng = device, loss, np.random.default_rng(3)
         rng = np.random.default_rng(4)
         pixels = rng.integers(256, size=(20, 8, 8, 3), dtype=np.uint8)
-        self.batches = Images(pixels).batches(BATCH, rng)
+        self.batches = Images(pixels).batches(BATCH, self.rng)
         self.generator = Sequential(
             [
                 Dense(LATENT, 4 * 4 * 4, bias=False, rng=rng),
