@@ -56,6 +56,7 @@ CARDS = {
 REDUCTIONS = "sum mean prod max min any all argmax argmin var std add.reduce count_nonzero".split()
 FILLS = "zeros ones full zeros_like ones_like full_like".split()
 NOTHING = "empty empty_like".split()  # memory is taken, no kernel runs
+PASSES_ON = "elementwise function slope".split()  # what happens in these counts for who called them
 
 
 class Kernel(NamedTuple):
@@ -136,7 +137,8 @@ def _public(code: types.CodeType) -> bool:
     """Of npgan, neither private nor nested, and none of those that only pass work on."""
     path = Path(code.co_filename)
     inner = code.co_flags & inspect.CO_NESTED or code.co_name[0] in "_<"
-    return path.is_relative_to(ROOT / "npgan") and path.name != "parallel.py" and not inner
+    passes_on = path.name == "parallel.py" or code.co_name in PASSES_ON
+    return path.is_relative_to(ROOT / "npgan") and not inner and not passes_on
 
 
 def _same_place(a: np.ndarray, b: np.ndarray) -> bool:

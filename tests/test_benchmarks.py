@@ -1,0 +1,288 @@
+"""The benchmarks: their clock, their arithmetic, their model and their tables, on networks of a few pixels."""
+
+import csv
+import itertools
+
+import bench_gan_step
+import bench_layers
+import gpu_report
+import model
+import networks
+import pytest
+import strict_cupy
+import timing
+import work
+from layer_table import LAYERS, make
+
+from npgan.backend import to_device
+from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, LeakyReLU, Sequential
+
+
+NO_TIME = {"seconds": 0.0, "least": 2}
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """The benchmarks time two tiny networks, and tiny products."""
+    workloads = {
+        "DCGAN 64x64x3, width 16": lambda rng: networks.dcgan(8, 3, 2, 3, 4, rng),
+        "DCGAN 28x28x1, width 32": lambda rng: networks.dcgan(8, 1, 2, 3, 4, rng),
+    }
+    for module in (bench_layers, bench_gan_step):
+        monkeypatch.setattr(module, "WORKLOADS", workloads)
+        monkeypatch.setattr(
+            module, "measure", lambda *args, **keywords: timing.measure(*args, **keywords | NO_TIME)
+        )
+    monkeypatch.setattr(bench_layers, "gemm_speed", lambda *args: timing.gemm_speed(args[0], 0.0))
+    monkeypatch.setattr(bench_gan_step, "gemm_speed", lambda *args: timing.gemm_speed(args[0], 0.0))
+    monkeypatch.setattr(timing, "GEMM_SIZE", {"numpy": 8, "cupy": 8})
+    return workloads
+
+
+@pytest.fixture
+def absent(monkeypatch):
+    strict_cupy.install(monkeypatch, importable=False)
+
+
+@pytest.fixture
+def double(monkeypatch):
+    return strict_cupy.install(monkeypatch)
+
+
+# The clock -----------------------------------------------------------------------------------------------
+
+
+def test_measure_warms_up_and_leaves_out_what_comes_before(monkeypatch):
+    clock = itertools.count()  # each look at the clock is a second later
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: float(next(clock)))
+    calls = []
+    found = timing.measure(
+        lambda: calls.append("call"), "numpy", seconds=0, least=4, before=lambda: calls.append("before")
+    )
+    assert found.repeats == 4 and calls == ["before", "call"] * 5
+    assert found.low == found.median == found.high == 1.0
+
+
+def test_measure_gives_the_median_and_the_spread(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    durations = iter([9.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+
+    def work():
+        now[0] += next(durations)
+
+    found = timing.measure(work, "numpy", seconds=0, least=5)
+    assert found == pytest.approx((3.0, 1.4, 4.6, 5))
+    assert timing.milliseconds(found) == "3e+03 (1.4e+03..4.6e+03)"
+
+
+def test_measure_waits_for_the_device_before_and_after(double):
+    strict_cupy.counters.reset()
+    found = timing.measure(lambda: None, "cupy", seconds=0, least=3)
+    assert strict_cupy.counters.synchronisations == 2 * (found.repeats + 1)
+
+
+def test_tables(tmp_path):
+    assert timing.markdown(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |"
+    timing.write_csv(tmp_path / "deep" / "table.csv", ["a", "b"], [["x, y", "1"]])
+    with open(tmp_path / "deep" / "table.csv", newline="") as file:
+        assert list(csv.reader(file)) == [["a", "b"], ["x, y", "1"]]
+
+
+# The arithmetic ------------------------------------------------------------------------------------------
+
+
+def test_work_of_layers_by_hand():
+    dense = Dense(3, 4)
+    assert work.flops(dense, (2, 3), (2, 4)) == 2 * 2 * 3 * 4
+    assert work.least_bytes(dense, (2, 3), (2, 4)) == (4 * (6 + 8 + 16), 4 * (8 + 6 + 6 + 3 * 16))
+    # 2 images, 4x4 output pixels, 9 taps, 3 channels, 5 filters
+    assert work.flops(Conv2D(3, 5, 3), (2, 6, 6, 3), (2, 4, 4, 5)) == 2 * 2 * 16 * 9 * 3 * 5
+    assert (
+        work.flops(Conv2DTranspose(3, 5, 3), (2, 4, 4, 3), (2, 6, 6, 5)) == 2 * 2 * 16 * 9 * 3 * 5
+    )  # input pixels
+    assert work.flops(LeakyReLU(), (2, 3), (2, 3)) == 0
+    assert work.least_bytes(Flatten(), (2, 3, 1), (2, 3)) == (0, 0)
+
+
+@pytest.mark.parametrize("name", [name for name in LAYERS if name.startswith(("Dense", "Conv2D"))])
+def test_work_is_what_the_products_on_the_device_add_up_to(double, name):
+    _, layer, x = make(name)
+    layer.to("cupy")
+    x = to_device(x, "cupy")
+    y = layer.forward(x, train=False)
+    kernels = model.record(lambda: layer.forward(x))
+    assert product_flops(kernels) == work.flops(layer, x.shape, y.shape)
+    dy = y.copy()
+    kernels = model.record(lambda: layer.backward(dy))
+    assert product_flops(kernels) == 2 * work.flops(layer, x.shape, y.shape)
+
+
+def product_flops(kernels):
+    return sum(kernel.flops for kernel in kernels if kernel.kind == "product")
+
+
+# The model -----------------------------------------------------------------------------------------------
+
+
+def test_kernels_by_hand(double):
+    a = double.ones((2, 3), dtype=double.float32)
+    b = double.ones((3, 4), dtype=double.float32)
+
+    def act():
+        y = a @ b  # reads 6 + 12, writes 8
+        y += 1.0  # reads and writes 8
+        y[:, :2] = 0.0  # writes 4
+        y.T.reshape(-1)  # a view, then a copy of 8
+        y.reshape(4, 2)  # a view
+        y[0] += b[0]  # one kernel: the assignment of the view to itself is none
+        y.sum(axis=0)  # reads 8, writes 4
+        double.empty(5, dtype=double.float32)  # none
+        a.fill(0)  # writes 6
+
+    kernels = model.record(act)
+    kinds = ["product", "elementwise", "fill", "copy", "elementwise", "sum", "fill"]
+    assert [kernel.kind for kernel in kernels] == kinds
+    assert [kernel.moved for kernel in kernels] == [4 * n for n in (26, 16, 4, 16, 12, 12, 6)]
+    assert [kernel.flops for kernel in kernels] == [48, 8, 0, 0, 4, 8, 0]
+
+
+def test_merging_reads_what_comes_from_outside_and_writes_what_is_used_later():
+    def kernel(call, kind, reads, writes):
+        return model.Kernel("f", call, kind, 10, reads, writes)
+
+    chain = [
+        kernel(1, "elementwise", {1: 100, 2: 4}, {3: 100}),
+        kernel(1, "elementwise", {3: 100}, {4: 100}),
+        kernel(2, "elementwise", {4: 100}, {5: 100}),
+    ]
+    first, second = model.merged(chain)
+    assert (first.reads, first.writes, first.flops) == ({1: 100, 2: 4}, {4: 100}, 20)
+    assert second.reads == {4: 100}
+    in_place = [kernel(1, "elementwise", {1: 100, 2: 100}, {1: 100})] * 2
+    (only,) = model.merged(in_place)
+    assert (only.reads, only.writes) == ({1: 100, 2: 100}, {1: 100})
+    with_sum = [kernel(1, "sum", {1: 100}, {2: 4}), kernel(1, "elementwise", {1: 100, 2: 4}, {3: 100})]
+    with_sum += [kernel(2, "product", {3: 100}, {6: 4})]
+    passes = model.merged(with_sum)
+    assert [k.kind for k in passes] == ["merged", "merged", "product"]
+    assert [k.writes for k in passes] == [{}, {3: 100}, {6: 4}]
+
+
+def test_time_of_a_step_by_hand():
+    card = model.Card(bandwidth=1e9, peak=1e12)  # a kilobyte and a megaflop take a microsecond
+    small = model.Kernel("f", 1, "elementwise", 0, {1: 500}, {2: 500})  # 1 us of memory
+    large = model.Kernel("f", 1, "product", 20_000_000, {1: 500}, {2: 500})  # 20 us of arithmetic
+    assert model.bound_of(small, card, 5.0) == "ordering" and model.bound_of(small, card, 0.5) == "memory"
+    assert model.bound_of(large, card, 5.0) == "arithmetic"
+    assert model.step_seconds([small] * 3, card, 5.0) == pytest.approx(16e-6)  # ordered at 5, 10, 15
+    assert model.step_seconds([large] * 3, card, 5.0) == pytest.approx(65e-6)  # the card is busy from 5 on
+    assert model.step_seconds([large, small, small], card, 5.0) == pytest.approx(27e-6)
+
+
+def test_calls_of_a_function_are_told_apart(double):
+    network = Sequential([LeakyReLU(), LeakyReLU()])
+    x = double.ones((2, 3), dtype=double.float32)
+    kernels = model.record(lambda: network.forward(x))
+    assert {kernel.function for kernel in kernels} == {"LeakyReLU.forward"}
+    assert len({kernel.call for kernel in kernels}) == 2
+    first, second = model.merged(kernels)
+    assert first.moved == second.moved == 4 * (6 + 6)
+
+
+def test_model_of_a_step_counts_all_of_it(tiny):
+    name = "DCGAN 64x64x3, width 16"
+    kernels, uploaded = model.record_step(tiny[name], 4, bench_gan_step.Game)
+    assert uploaded == 4 * 4 * (8 * 8 * 3 + 3)
+    assert {"Adam.update", "BatchNormalization.forward", "LeakyReLU.backward"} <= {
+        k.function for k in kernels
+    }
+    assert "elsewhere" not in {kernel.function for kernel in kernels}
+    fewer = model.merged(kernels)
+    assert len(fewer) < len(kernels) / 2
+    assert sum(kernel.moved for kernel in fewer) < sum(kernel.moved for kernel in kernels)
+
+
+# The tables ----------------------------------------------------------------------------------------------
+
+
+def test_bench_layers_without_a_gpu_says_why_and_prints_the_rest(tiny, absent, capsys, tmp_path):
+    bench_layers.main(["--quick", "--batch", "2", "--csv", str(tmp_path / "layers.csv")])
+    printed = capsys.readouterr().out
+    assert "no GPU: CuPy is not installed |" in printed
+    with open(tmp_path / "layers.csv", newline="") as file:
+        head, *rows = csv.reader(file)
+    assert head[0] == "layer" and head[-1] == "CuPy ms: no GPU: CuPy is not installed"
+    assert len(rows) == 2 * (6 + 4) and all(len(row) == len(head) for row in rows)
+    assert rows[0][0] == "Dense (3,) -> (32,) forward" and rows[0][1] == "0.000384"
+
+
+def test_bench_layers_times_both_where_there_is_a_gpu(tiny, double, capsys):
+    bench_layers.main(["--quick", "--batch", "2"])
+    printed = capsys.readouterr().out
+    assert "GPU: strict double of a GPU" in printed and "| CuPy ms | GFLOP/s | of GEMM | GB/s |" in printed
+
+
+def test_bench_gan_step_without_a_gpu_says_why_and_prints_the_rest(tiny, absent, capsys):
+    bench_gan_step.main(["--quick", "--batch", "2"])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| DCGAN")]
+    assert ["no GPU: CuPy is not installed" in line for line in lines] == [False, True, False, True]
+
+
+def test_bench_gan_step_gives_transfers_apart_where_there_is_a_gpu(tiny, double, capsys, tmp_path):
+    bench_gan_step.main(["--quick", "--batch", "2", "--csv", str(tmp_path / "steps.csv")])
+    with open(tmp_path / "steps.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["device"] for row in rows] == ["numpy", "cupy"] * 2
+    assert rows[0]["upload ms"] == "none" and ".." in rows[1]["upload ms"] and ".." in rows[1]["download ms"]
+
+
+def test_bench_gan_step_prints_the_model_and_marks_it_as_one(tiny, absent, capsys):
+    flags = ["--model", "--quick", "--batch", "2", "--bandwidth", "100", "--tflops", "2"]
+    bench_gan_step.main(flags)
+    printed = capsys.readouterr().out
+    assert printed.startswith("MODEL, not a measurement")
+    assert "at 100 GB/s and 2 TFLOP/s (MODEL)" in printed and "| Adam.update |" in printed
+
+
+def test_unknown_network_is_refused_by_name(tiny, capsys):
+    with pytest.raises(SystemExit):
+        bench_gan_step.main(["--only", "StyleGAN"])
+    assert "--only StyleGAN: none of DCGAN 64x64x3" in capsys.readouterr().err
+
+
+# The report ----------------------------------------------------------------------------------------------
+
+
+def test_report_without_a_gpu_ends_with_the_reason(absent, capsys):
+    with pytest.raises(SystemExit) as raised:
+        gpu_report.main([])
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.startswith("error: no GPU: CuPy is not installed; install CuPy for")
+
+
+def test_report_holds_every_section_and_says_what_failed(double, tmp_path, capsys):
+    asked = []
+
+    def run(arguments):
+        asked.append(arguments)
+        if "pytest" in arguments:
+            return 1, "\n".join(f"line {n}" for n in range(100))
+        if "lessons/09_conv_gan.py" in arguments:
+            (tmp_path / "conv_gan").mkdir()
+            (tmp_path / "conv_gan" / "samples.png").write_bytes(b"")
+        return 0, "a line\n| a | table |"
+
+    assert gpu_report.main(["--out", str(tmp_path)], run) == 1
+    report = (tmp_path / "report.md").read_text()
+    assert report.startswith("# npgan: GPU: strict double of a GPU")
+    assert "## Tests and parity: FAILED with exit status 1" in report
+    assert "line 99" in report and "line 10\n" not in report
+    assert "![samples](conv_gan/samples.png)" in report and "losses.png" not in report
+    assert [section.arguments for section in gpu_report.sections(tmp_path.resolve(), False, False)] == asked
+    assert all("--device" in arguments and "cupy" in arguments for arguments in (asked[1], asked[-1]))
+
+
+def test_report_can_be_rehearsed(absent, tmp_path):
+    assert gpu_report.main(["--rehearse", "--out", str(tmp_path)], lambda arguments: (0, "")) == 0
+    assert "NO GPU, nothing here is a measurement of one" in (tmp_path / "report.md").read_text()
