@@ -17,7 +17,6 @@ from layer_table import LAYERS, make
 from npgan.backend import to_device
 from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, LeakyReLU, Sequential
 
-
 NO_TIME = {"seconds": 0.0, "least": 2}
 
 
