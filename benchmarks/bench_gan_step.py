@@ -13,7 +13,18 @@ from pathlib import Path
 import model
 import numpy as np
 from networks import WORKLOADS, Workload
-from timing import devices, gemm_speed, machine, markdown, measure, milliseconds, write_csv
+from timing import (
+    Timing,
+    best,
+    devices,
+    gemm_line,
+    gemm_speed,
+    machine,
+    markdown,
+    measure,
+    milliseconds,
+    write_csv,
+)
 from work import step_work
 
 from npgan.adversarial import discriminator_step, generator_step
@@ -53,6 +64,17 @@ class Game:
         generator_step(self.generator, self.discriminator, fake, self.g_optimizer)
 
 
+def time_step(name: str, batch: int, device: str, seconds: float) -> tuple:
+    """(device, FLOPs, bytes, time of a step, of an upload, of a download); no transfers on NumPy."""
+    rng = np.random.default_rng(0)
+    game = Game(WORKLOADS[name](rng), batch, device, rng)
+    operations, moved = step_work(game.generator, game.discriminator, game.noise, game.real)
+    transfers: list[Timing | None] = [None, None]
+    if device == "cupy":
+        transfers = [measure(act, device, seconds=0.2) for act in (game.upload, game.download)]
+    return device, operations, moved, measure(game.step, device, seconds=seconds, least=3), *transfers
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
@@ -77,31 +99,21 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{machine(status)}\nbatch {batch}, float32; times in ms as median (10%..90%)")
     seconds = 0.5 if args.quick else 3.0
     gemm = {device: gemm_speed(device) for device in used}
+    found = [(name, *time_step(name, batch, device, seconds)) for name in names for device in used]
+    gemm = best(gemm, {device: gemm_speed(device) for device in used})
+    print(gemm_line(gemm) + "\n")
     headings = ["network", "device", "GFLOP", "MB", "step ms", "steps/s", "GFLOP/s", "of GEMM", "GB/s"]
     headings += ["upload ms", "download ms"]
     rows = []
-    for name in names:
-        for device in used:
-            rng = np.random.default_rng(0)
-            game = Game(WORKLOADS[name](rng), batch, device, rng)
-            operations, moved = step_work(game.generator, game.discriminator, game.noise, game.real)
-            timing = measure(game.step, device, seconds=seconds, least=3)
-            speed = operations / timing.median
-            transfers = ["none", "none"]
-            if device == "cupy":
-                transfers = [
-                    milliseconds(measure(act, device, seconds=0.2)) for act in (game.upload, game.download)
-                ]
-            rows.append(
-                [name, device, f"{operations / 1e9:.3g}", f"{moved / 1e6:.3g}", milliseconds(timing)]
-                + [f"{1 / timing.median:.3g}", f"{speed / 1e9:.3g}", f"{speed / gemm[device]:.0%}"]
-                + [f"{moved / timing.median / 1e9:.3g}", *transfers]
-            )
+    for name, device, operations, moved, timing, *transfers in found:
+        speed = operations / timing.median
+        rows.append(
+            [name, device, f"{operations / 1e9:.3g}", f"{moved / 1e6:.3g}", milliseconds(timing)]
+            + [f"{1 / timing.median:.3g}", f"{speed / 1e9:.3g}", f"{speed / gemm[device]:.0%}"]
+            + [f"{moved / timing.median / 1e9:.3g}", *(milliseconds(t) if t else "none" for t in transfers)]
+        )
         if "cupy" not in used:
             rows.append([name, f"cupy: {status.line}"] + [""] * (len(headings) - 2))
-    print(
-        "GEMM: " + ", ".join(f"{device} {speed / 1e9:.0f} GFLOP/s" for device, speed in gemm.items()) + "\n"
-    )
     print(markdown(headings, rows))
     if args.csv:
         write_csv(args.csv, headings, rows)

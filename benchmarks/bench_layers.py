@@ -11,7 +11,18 @@ from pathlib import Path
 
 import numpy as np
 from networks import WORKLOADS
-from timing import Timing, devices, gemm_speed, machine, markdown, measure, milliseconds, write_csv
+from timing import (
+    Timing,
+    best,
+    devices,
+    gemm_line,
+    gemm_speed,
+    machine,
+    markdown,
+    measure,
+    milliseconds,
+    write_csv,
+)
 from work import flops, least_bytes
 
 from npgan.backend import to_device
@@ -67,9 +78,6 @@ def main(argv: list[str] | None = None) -> None:
     used, status = devices(args.device)
     print(f"{machine(status)}\n{name}, batch {batch}, float32; time as median (10%..90%)")
     gemm = {device: gemm_speed(device, seconds) for device in used}
-    print(
-        "GEMM: " + ", ".join(f"{device} {speed / 1e9:.0f} GFLOP/s" for device, speed in gemm.items()) + "\n"
-    )
 
     found: dict[str, list] = {}
     for device in used:
@@ -82,6 +90,8 @@ def main(argv: list[str] | None = None) -> None:
             *time_layers(work.discriminator, images, device, seconds),
         ]
 
+    gemm = best(gemm, {device: gemm_speed(device, seconds) for device in used})
+    print(gemm_line(gemm) + "\n")
     headings = ["layer", "MFLOP", "MB", "NumPy ms", "GFLOP/s", "of GEMM", "GB/s"]
     headings += ["CuPy ms", "GFLOP/s", "of GEMM", "GB/s"] if "cupy" in used else [f"CuPy ms: {status.line}"]
     rows = []

@@ -71,6 +71,11 @@ def best(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
     return {device: max(speed, after[device]) for device, speed in before.items()}
 
 
+def gemm_line(gemm: dict[str, float]) -> str:
+    """Say what the shares of GEMM refer to."""
+    return "GEMM: " + ", ".join(f"{device} {speed / 1e9:.0f} GFLOP/s" for device, speed in gemm.items())
+
+
 def devices(wanted: str) -> tuple[list[str], Status]:
     """The devices to time ("auto": CuPy where there is a GPU), and what there is to say about the GPU."""
     status = gpu_status()

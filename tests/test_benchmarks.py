@@ -88,6 +88,13 @@ def test_tables(tmp_path):
         assert list(csv.reader(file)) == [["a", "b"], ["x, y", "1"]]
 
 
+def test_the_better_of_two_measurements_is_taken():
+    assert timing.best({"numpy": 3.0, "cupy": 4.0}, {"numpy": 5.0, "cupy": 2.0}) == {
+        "numpy": 5.0,
+        "cupy": 4.0,
+    }
+
+
 # The arithmetic ------------------------------------------------------------------------------------------
 
 
