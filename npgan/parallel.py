@@ -48,9 +48,11 @@ def over_pieces(work: Callable[[slice], Any], like: Array, count: int, bytes_eac
         # Where BLAS cannot be held to one thread it uses all cores by itself, and ours would fight for them.
         others = min(threads() if held else 1, count * bytes_each // WORTH_A_THREAD, len(pieces)) - 1
         futures = [_pool().submit(worker) for _ in range(max(0, others))]
-        worker()
-        for future in futures:
-            future.result()
+        try:
+            worker()
+        finally:
+            for future in futures:
+                future.result()
     return results
 
 
