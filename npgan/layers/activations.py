@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from npgan.backend import Array, array_module
 from npgan.layers.base import Layer
 from npgan.parallel import over_pieces
@@ -90,7 +92,9 @@ def sigmoid(x: Array) -> Array:
 def elementwise(function: Callable[..., Array], *arrays: Array) -> Array:
     """function(*arrays), computed piece by piece along the first axis; the result has their shape and dtype."""
     first = arrays[0]
-    result = array_module(*arrays).empty(first.shape, dtype=first.dtype)
+    if array_module(*arrays) is not np:
+        return function(*arrays)
+    result = np.empty(first.shape, first.dtype)
 
     def work(part: slice) -> None:
         result[part] = function(*(array[part] for array in arrays))
