@@ -31,7 +31,7 @@ from npgan.metrics.samples import accuracy, class_report, generate, sliced_wasse
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
 
-STEPS, QUICK_STEPS = 4000, 30
+STEPS, QUICK_STEPS = 3500, 30
 lesson = Lesson(
     "09_conv_gan",
     "A convolutional GAN that draws images",
@@ -162,7 +162,7 @@ print("\ndiscriminator\n" + discriminator.summary(train.shape))
 # %%
 lesson.step("Training")
 batch = min(64, len(train))
-generator_optimizer = Adam(generator.parameters(), linear_decay(1e-3, 0, args.steps, begin=args.steps // 2))
+generator_optimizer = Adam(generator.parameters(), linear_decay(2e-3, 0, args.steps, begin=args.steps // 2))
 discriminator_optimizer = Adam(
     discriminator.parameters(), linear_decay(4e-4, 0, args.steps, begin=args.steps // 2)
 )
