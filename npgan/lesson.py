@@ -21,7 +21,8 @@ class Lesson:
         lesson.picture(figure, "sizes.png")  # saved in the output folder, shown in a notebook
 
     `steps` and `quick_steps` add --steps, for lessons that train; `data` adds --data, --size and --channels, for
-    lessons that load images; `device` adds --device. The parsed flags are `lesson.args`; `args.steps` is already
+    lessons that load images; `device` adds --device; `flags` (name -> help) adds flags of the lesson's own, each with
+    a value, None where it is not given. The parsed flags are `lesson.args`; `args.steps` is already
     the number to run, with --quick or without.
     """
 
@@ -34,6 +35,7 @@ class Lesson:
         quick_steps: int | None = None,
         data: str | None = None,
         device: bool = False,
+        flags: dict[str, str] | None = None,
         argv: list[str] | None = None,
     ):
         sys.excepthook = _report_data_errors
@@ -60,6 +62,8 @@ class Lesson:
             add("--channels", type=int, choices=(1, 3), help="1: grey, 3: colour (default: as the data are)")
         if device:
             add("--device", choices=("numpy", "cupy", "auto"), default="auto", help="default %(default)s")
+        for flag, meaning in (flags or {}).items():
+            add(f"--{flag}", help=meaning)
         self._parser = parser
         self._settle(parser, steps, quick_steps, device, argv)
         self.rng = np.random.default_rng(self.args.seed)

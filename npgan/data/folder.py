@@ -62,6 +62,21 @@ def read_folder(
     return Images(pixels, name=str(folder))
 
 
+def read_picture(path: str | os.PathLike) -> np.ndarray:
+    """One picture at its full size: uint8 (height, width, 1 if it is stored as grey, else 3).
+
+    Turned as its EXIF orientation says, laid on white where it is transparent; 16 bits become 8. Raises DataError,
+    which names the file, if it cannot be read or exceeds IMAGE_PIXELS.
+    """
+    try:
+        with _quiet(), _open(Path(path)) as image:
+            channels = 1 if image.mode in GREY_MODES else 3
+            image = _upright(image, channels)
+            return np.asarray(image).reshape(image.height, image.width, channels)
+    except Exception as error:  # a decoder fed with a broken file may raise anything
+        raise DataError(f"{path}: cannot be read as a picture ({_reason(error)})") from None
+
+
 def _picture_files(folder: Path) -> list[Path]:
     paths = []
     for parent, folders, files in os.walk(folder):
@@ -89,16 +104,21 @@ def _decode(path: Path, size: int, channels: int) -> np.ndarray:
     """One picture: uint8 (size, size, channels)."""
     with _quiet(), _open(path) as image:
         image.draft(None, (2 * size, 2 * size))  # a JPEG decodes at 1/2, 1/4 or 1/8 several times faster
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
-            image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-        if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = image.convert("L" if channels == 1 else "RGB")
+        image = _upright(image, channels)
         square = image.crop(centre_square(image.width, image.height))
         small = square.resize((size, size), Image.Resampling.BILINEAR)
         return np.asarray(small).reshape(size, size, channels)
+
+
+def _upright(image: Image.Image, channels: int) -> Image.Image:
+    """An opened picture, decoded: turned as its EXIF says, opaque, in 8 bits, grey or RGB."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if channels == 1 else "RGB")
 
 
 def _decode_all(paths: list[Path], shape: tuple[int, ...], left_out: dict[Path, str]) -> np.ndarray:
