@@ -347,6 +347,19 @@ for name, scores in by_seed.items():
 # undamaged images and others). Expected: as the adversarial weight grows, the image gets sharper and the PSNR lower.
 # The squared error asks for the mean of all that may stand in the hole, which is blurred; the discriminator asks for
 # one of them, which may be the wrong one (Blau and Michaeli 2018).
+#
+# Measured on glyphs, seed 0, 2,000 unseen images (the floor of the distance is 0.021):
+#
+#     adversarial    PSNR    SSIM   sharpness  distance
+#     0             14.22   0.769     0.883     0.042
+#     0.001         14.21   0.768     0.885     0.041
+#     0.01          14.17   0.772     0.908     0.037
+#     0.1           13.59   0.767     0.972     0.033
+#     only           7.93   0.417     0.954     0.114
+#
+# As expected up to 0.1. The last point breaks the order in realism, not in PSNR: without the error nothing holds the
+# generator, and a small discriminator in 275 steps is no good teacher by itself. It wanders off into speckle, which
+# is sharp, but like no digit. Most of the work is done by the error.
 
 
 # %%
@@ -395,13 +408,13 @@ for column, (key, title) in enumerate(
     axes = figure.add_subplot(
         1, 2, column + 1, title=title, xlabel=title.split(" (")[0], ylabel="PSNR on the hole, dB"
     )
-    axes.plot([r[key] for r in curve.values()], [r["psnr"] for r in curve.values()], "o-")
-    for label, r in curve.items():
-        axes.annotate(label, (r[key], r["psnr"]), xytext=(5, 4), textcoords="offset points")
+    axes.plot([r[key] for r in curve.values()], [r["psnr"] for r in curve.values()], color="0.7", zorder=1)
+    for number, (label, r) in enumerate(curve.items()):
+        axes.plot(r[key], r["psnr"], "osD^v"[number], color=f"C{number}", label=f"adversarial {label}")
     axes.axhline(results[best]["psnr"], color="black", linestyle=":", linewidth=1, label=f"{best} fill")
-    axes.margins(0.15)
+    axes.margins(0.1)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
+figure.axes[0].legend(loc="lower left", fontsize=8)
 figure.tight_layout()
 lesson.picture(figure, "trade_off.png")
 
@@ -561,9 +574,11 @@ if args.steps >= STEPS and KIND == "centre":
     assert gain >= 3, "less than 3 dB above the best fill without training"
     assert gain_ssim >= 0.1
     values = [r["psnr"] for label, r in curve.items()]
-    sharp = [r["sharpness"] for label, r in curve.items() if label != "only"]
+    mixtures = [r for label, r in curve.items() if label != "only"]
+    sharp, far = ([r[key] for r in mixtures] for key in ("sharpness", "distance"))
     assert all(a > b - 0.05 for a, b in zip(values, values[1:])), "more adversarial weight, yet more PSNR"
     assert all(a < b + 0.005 for a, b in zip(sharp, sharp[1:])), "more adversarial weight, yet less sharp"
+    assert far[-1] < far[0], "the adversarial part does not bring the repairs nearer to real images"
 lesson.end()
 
 # %% [markdown]

@@ -14,6 +14,8 @@
 import time
 
 import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
 
 from npgan import data, masks, show
 from npgan.adversarial import discriminator_step
@@ -37,7 +39,7 @@ from npgan.metrics.repair import psnr, ssim
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
 
-STEPS, QUICK_STEPS = 1200, 12
+STEPS, QUICK_STEPS = 2500, 12
 lesson = Lesson(
     "11_own_picture",
     "Repairing a picture of your own",
@@ -51,7 +53,11 @@ lesson = Lesson(
 )
 args, rng = lesson.args, lesson.rng
 started = time.perf_counter()
-SMALLEST, LARGEST_HOLE, MARGIN = 32, 64, 16  # pixels: of the picture; of the hole as the network sees it; around it
+SMALLEST, LARGEST_HOLE, MARGIN = (
+    32,
+    64,
+    16,
+)  # pixels: of the picture; of the hole as the network sees it; around it
 
 # %% [markdown]
 # ## The picture and the hole
@@ -69,7 +75,7 @@ if args.mask:
 else:
     mask = np.zeros((1, height, width, 1), np.float32)
     side = min(48, min(height, width) // 4)
-    top, left = (104, 104) if not args.image else (rng.integers(n - side + 1) for n in (height, width))
+    top, left = (rng.integers(n - side + 1) for n in (height, width)) if args.image else (104, 104)
     mask[:, top : top + side, left : left + side] = 1
 missing = mask[0] > 0.5  # H, W, 1
 print(f"{width} x {height} pixels, {channels} channels; {missing.mean():.1%} of them missing")
@@ -77,11 +83,23 @@ print(f"{width} x {height} pixels, {channels} channels; {missing.mean():.1%} of 
 # %% [markdown]
 # ## The scale of the network
 #
-# A hole of more than 64 pixels is looked at from further away: the picture is shrunk by a whole factor, repaired, and
-# the repair enlarged again. A pixel of the small picture is missing if any of its pixels is.
+# Only the surroundings of the hole are worked on. A hole of more than 64 pixels is looked at from further away: the
+# picture is shrunk by a whole factor, repaired, and the repair enlarged again. A pixel of the small picture is
+# missing if any of its pixels is.
 
 
 # %%
+def bounds(missing: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The rows and columns around what is missing (H, W, 1), with a margin where the picture goes on."""
+    both = (np.flatnonzero(missing.any(axis=axes)) for axes in ((1, 2), (0, 2)))
+    return tuple(slice(max(0, at[0] - margin), at[-1] + 1 + margin) for at in both)
+
+
+def extent(missing: np.ndarray) -> int:
+    """The longer side of the box around what is missing."""
+    return max(part.stop - part.start for part in bounds(missing, 0))
+
+
 def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
     """Mean over blocks of factor x factor pixels, the last row and column repeated to fill up: H, W, C."""
     h, w, c = pixels.shape
@@ -89,53 +107,97 @@ def shrink(pixels: np.ndarray, factor: int) -> np.ndarray:
     return pixels.reshape(len(pixels) // factor, factor, -1, factor, c).mean(axis=(1, 3))
 
 
+def enlarge(image: np.ndarray, factor: int, height: int, width: int) -> np.ndarray:
+    """The way back: (1, h, w, C) to (1, height, width, C), smoothly."""
+    if factor == 1:
+        return image
+    size = (image.shape[2] * factor, image.shape[1] * factor)
+    planes = [
+        Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC) for plane in np.moveaxis(image[0], 2, 0)
+    ]
+    return np.stack(planes, axis=2)[None, :height, :width]
+
+
 lesson.step("The scale of the network")
-rows, columns = (np.flatnonzero(missing.any(axis=axes)) for axes in ((1, 2), (0, 2)))
-extent = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-factor = -(-extent // LARGEST_HOLE)
+factor = -(-extent(missing) // LARGEST_HOLE)
 factor = max(1, min(factor, min(height, width) // SMALLEST))
-small = (shrink(picture, factor)[None] / 127.5 - 1).astype(np.float32)  # 1, h, w, C in [-1, 1]
-small_mask = (shrink(missing, factor) > 0).astype(np.float32)[None]  # 1, h, w, 1
+area = bounds(missing, 3 * LARGEST_HOLE * factor)
+image = (picture[area][None] / 127.5 - 1).astype(np.float32)  # 1, H, W, C in [-1, 1]
+hole = mask[:, area[0], area[1]]  # 1, H, W, 1
+small = shrink(image[0], factor)[None]  # 1, h, w, C
+small_mask = (shrink(hole[0], factor) > 0).astype(np.float32)[None]  # 1, h, w, 1
 h, w = small.shape[1:3]
 if small_mask.all():
-    raise DataError("the mask leaves nothing to learn from")
-rows, columns = (np.flatnonzero(small_mask[0].any(axis=axes)) for axes in ((1, 2), (0, 2)))
-small_extent = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-side = min(8 * -(-(small_extent + 2 * MARGIN) // 8), 96, 8 * (min(h, w) // 8))
-print(f"hole of {extent} pixels, shrunk {factor} times; the network learns on windows of {side} x {side}")
+    raise DataError(f"{args.mask}: too little is known around the hole")
+side = min(8 * -(-(extent(small_mask[0]) + 2 * MARGIN) // 8), 96, 8 * (min(h, w) // 8))
+print(f"a hole of {extent(missing)} pixels, shrunk {factor} times; windows of {side} x {side} to learn from")
 
 # %% [markdown]
 # ## What it learns from
 #
 # Windows of the picture with a second hole, of the shape of the first: a window of the mask. Both holes are closed
-# with the harmonic fill (Laplace's equation), which the network gets as its input. The pixels of the real hole are
-# never looked at: not in the input, and not in the loss.
+# with the harmonic fill (Laplace's equation), which the network gets as its input. To see edges of more directions,
+# it also gets windows of the picture turned and scaled a little. What stands in the real
+# hole is never looked at, neither in the input nor in the loss.
 
 
 # %%
+def views(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The picture and its mask as they are, then turned by up to 20 degrees and scaled by 0.8 to 1.25.
+
+    (h, w, C) and (h, w, 1); 2 in the mask marks what lies outside of the picture.
+    """
+    found = [(base[0], small_mask[0])]
+    for _ in range(count):
+        angle, zoom = np.radians(rng.uniform(-20, 20)), 0.8 * 1.5625 ** rng.random()
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / zoom
+        centre = np.array([w, h]) / 2
+        shift = centre - turn @ centre
+        matrix = (*turn[0], shift[0], *turn[1], shift[1])
+
+        def transformed(plane, how, fill, matrix=matrix):
+            return Image.fromarray(plane).transform(
+                (w, h), Image.Transform.AFFINE, matrix, how, fillcolor=fill
+            )
+
+        planes = [transformed(plane, Image.Resampling.BICUBIC, 0) for plane in np.moveaxis(base[0], 2, 0)]
+        mask = transformed(small_mask[0, ..., 0], Image.Resampling.NEAREST, 2)
+        found.append((np.stack(planes, axis=2), np.array(mask)[..., None]))
+    return found
+
+
 def draw_windows(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Windows of the picture, what is missing in them, and where the truth is known: (count, side, side, C, 1, 1)."""
-    holed = np.argwhere(small_mask[0, ..., 0] > 0.5)
+    """Windows of the picture, what is missing in them, and where the truth is known: N, side, side, C or 1."""
+    turned = views(2 if args.quick else 15)
     found = []
-    while len(found) < count:
-        around = rng.random() < 0.5  # half of the windows lie near the hole: what is there looks most like it
-        centre = holed[rng.integers(len(holed))] + rng.integers(-side, side + 1, 2)
-        y, x = np.clip(centre - side // 2, 0, limit) if around else rng.integers(limit + 1)
-        damaged = small_mask[0, y : y + side, x : x + side]  # side, side, 1
-        middle = holed[rng.integers(len(holed))] + rng.integers(-side // 6, side // 6 + 1, 2)
+    for attempt in range(400 * count):
+        image, mask = turned[rng.integers(len(turned)) if attempt % 3 and attempt < 50 * count else 0]
+        # Half of the windows lie near the hole: what is there looks most like what is missing.
+        holed, holes = np.argwhere(mask[..., 0] == 1), np.argwhere(small_mask[0, ..., 0] == 1)
+        if attempt % 2 and len(holed):
+            corner = holed[rng.integers(len(holed))] + rng.integers(-side, side + 1, 2) - side // 2
+            y, x = np.clip(corner, 0, limit)
+        else:
+            y, x = rng.integers(limit + 1)
+        middle = holes[rng.integers(len(holes))] + rng.integers(-side // 6, side // 6 + 1, 2)
         a, b = np.clip(middle - side // 2, 0, limit)
-        hole = small_mask[0, a : a + side, b : b + side][:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-        known = hole * (1 - damaged)
-        both = np.maximum(hole, damaged)
-        if known.sum() >= 0.5 * hole.sum() and not both.all():
-            found.append((base[0, y : y + side, x : x + side], both, known))
+        damaged = mask[y : y + side, x : x + side]  # side, side, 1
+        second = small_mask[0, a : a + side, b : b + side][:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+        both, known = np.maximum(second, damaged), second * (1 - damaged)
+        enough = 0.5 * second.sum() if attempt < 50 * count else 1
+        if damaged.max() <= 1 and known.sum() >= enough and not both.all():
+            found.append((image[y : y + side, x : x + side], both, known))
+        if len(found) == count:
+            break
+    else:
+        raise DataError(f"{args.mask}: too little is known around the hole")
     return tuple(np.stack(parts) for parts in zip(*found))
 
 
 lesson.step("What it learns from")
 base = harmonic_fill(small, small_mask, tolerance=1e-3)  # 1, h, w, C
 limit = np.array([h - side, w - side])
-truth, windows_missing, known_holes = draw_windows(16 if args.quick else 640)
+truth, windows_missing, known_holes = draw_windows(16 if args.quick else 1000)
 filled = harmonic_fill(truth, windows_missing, tolerance=1e-3).astype(np.float32)
 print(f"{len(truth)} windows; {time.perf_counter() - started:.0f} s")
 
@@ -145,7 +207,7 @@ print(f"{len(truth)} windows; {time.perf_counter() - started:.0f} s")
 # Convolutions only, so that the generator takes windows of any size that 8 divides. Its input: the filled window,
 # the mask, and z, a channel of noise, from which grain can be made. Its output is added to the harmonic fill, in the
 # hole alone; the last weights start near zero, so it begins as the harmonic fill and can only learn to correct it.
-# The discriminator gives a logit for each patch of the image (Isola et al. 2017, section 3.2.2).
+# The discriminator sees a window with its mask, as in the first part.
 
 
 # %%
@@ -203,12 +265,12 @@ class Corrector(Layer):
         du, da = self.join1.backward(self.up1.backward(dhole))
         du, db = self.join2.backward(self.up2.backward(du))
         db = db + self.down3.backward(self.middle.backward(self.up3.backward(du)))
-        dfilled, _, dnoise = self.join_input.backward(self.down1.backward(da + self.down2.backward(db)))
-        return dy + dfilled, dnoise
+        dfilled, dmask, dnoise = self.join_input.backward(self.down1.backward(da + self.down2.backward(db)))
+        return dy + dfilled, dmask, dnoise
 
 
 def make_discriminator(channels: int, width: int = 16) -> Sequential:
-    """Image and mask (N, H, W, C + 1) -> a logit for each of H/8 x W/8 patches."""
+    """Image and mask (N, side, side, C + 1) -> logits (N, 1)."""
     return Sequential(
         [
             Conv2D(channels + 1, width, 4, stride=2, padding=1, rng=rng),
@@ -240,7 +302,7 @@ print(f"discriminator {sum(p.value.size for p in discriminator.parameters()):,}"
 lesson.step("Training")
 BATCH, ADVERSARIAL_WEIGHT = 8, 0.002
 g_optimizer = Adam(generator.parameters(), linear_decay(2e-3, 1e-5, args.steps), beta_1=0.9)
-d_optimizer = Adam(discriminator.parameters(), linear_decay(4e-4, 0, args.steps, begin=args.steps//2))
+d_optimizer = Adam(discriminator.parameters(), linear_decay(4e-4, 0, args.steps, begin=args.steps // 2))
 average = MovingAverage(generator)
 
 
@@ -252,21 +314,21 @@ run = Run(args.steps, step_through=args.step)
 for step in run:
     chosen = rng.choice(len(truth), BATCH, replace=False)
     flip = (slice(None), slice(None), slice(None, None, rng.choice([-1, 1])))  # mirror half of the batches
-    real, inputs, hole, counted = (
+    real, inputs, holes, counted = (
         to_device(np.ascontiguousarray(a[chosen][flip]), args.device)
         for a in (truth, filled, windows_missing, known_holes)
     )
     xp = array_module(real)
-    fake = generator.forward(inputs, hole, draw_noise(BATCH, side, side))
+    fake = generator.forward(inputs, holes, draw_noise(BATCH, side, side))
     error = (fake - real) * counted
     loss = (error * error).sum() / (counted.sum() * channels)
     dfake = 2 * error / (counted.sum() * channels)
 
     d_loss = g_loss = 0.0
     if step >= args.steps // 2:
-        judged = xp.concatenate([fake, hole], axis=3)
+        judged = xp.concatenate([fake, holes], axis=3)
         d_loss = discriminator_step(
-            discriminator, xp.concatenate([real, hole], axis=3), judged, d_optimizer
+            discriminator, xp.concatenate([real, holes], axis=3), judged, d_optimizer
         ).loss
         discriminator.freeze()
         g_loss, dlogits = generator_non_saturating(discriminator.forward(judged))
@@ -278,21 +340,71 @@ for step in run:
     average.update()
     run.log(mse=loss, d_loss=d_loss, g_loss=g_loss)
 
+# %% [markdown]
+# ## The repair
+#
+# The network runs over the whole surroundings at once. Then the seam: where the enlarged repair and the picture
+# differ along the edge of the hole, the difference is carried into the hole harmonically and taken off. So the repair
+# meets the picture at the edge, and keeps its own gradients inside (Perez et al. 2003, section 2). Known pixels are
+# those of the file, bit for bit.
+
 # %%
 lesson.step("The repair")
+pad = ((0, 0), (0, -h % 8), (0, -w % 8), (0, 0))
+inputs = [np.pad(base, pad, mode="edge"), np.pad(small_mask, pad)]
+inputs = [to_device(array, args.device) for array in inputs]
+repaired = average.layer.forward(*inputs, draw_noise(1, h - h % -8, w - w % -8), train=False)
+repaired = enlarge(to_numpy(repaired)[:, :h, :w], factor, *image.shape[1:3])
+repaired = repaired + harmonic_fill(image - repaired, hole, tolerance=1e-2 if factor > 1 else 1e-4)
+repaired = masks.blend(image, repaired, hole)  # 1, H, W, C
 
+whole = picture.copy()
+whole[area] = np.where(hole[0] > 0.5, show.to_pixels(repaired[0]), picture[area])
+path = args.out / "repaired.png"
+Image.fromarray(whole.squeeze(2) if channels == 1 else whole).save(path)
+print(f"   repaired file, {width} x {height}: {path}")
 
-def repair(layer):
-    pad = ((0, 0), (0, -h % 8), (0, -w % 8), (0, 0))
-    b, m = np.pad(base, pad, mode="edge"), np.pad(small_mask, pad)
-    y = layer.forward(to_device(b, args.device), to_device(m, args.device), draw_noise(1, *b.shape[1:3]), train=False)
-    return to_numpy(y)[:, :h, :w]
+# %% [markdown]
+# ## Side by side
+#
+# Where the hole was drawn by this lesson one knows what stood there, and can count. With a mask of your own what
+# stands in the hole is damage, and no score means anything.
 
+# %%
+lesson.step("Side by side")
+methods = {"harmonic": harmonic_fill(image, hole, tolerance=1e-3 if factor == 1 else 1e-2)}
+if image.size <= 2**18 and not args.quick:
+    methods["patch"] = patch_fill(image, hole)
+methods["GAN"] = repaired
+labels, scores = {"original": "", "mask": "white = missing", "damaged": f"{hole.mean():.1%} missing"}, {}
+for name, result in methods.items():
+    labels[name] = ""
+    if not args.mask:
+        scores[name] = float(psnr(result, image, hole)[0])
+        labels[name] = f"hole: {scores[name]:.2f} dB, SSIM {ssim(result, image, hole)[0]:.2f}"
+        print(f"{name:<9} {labels[name]}")
+pictures = [image, np.repeat(2 * hole - 1, channels, axis=3), masks.damage(image, hole), *methods.values()]
+figure = Figure(figsize=(3.2 * len(pictures), 3.7 * max(0.4, image.shape[1] / image.shape[2])))
+for number, ((name, label), shown) in enumerate(zip(labels.items(), pictures)):
+    axes = figure.add_subplot(1, len(pictures), number + 1, title=name, xlabel=label, xticks=[], yticks=[])
+    axes.imshow(show.to_pixels(shown[0]).squeeze(), cmap="gray", vmin=0, vmax=255)
+figure.tight_layout()
+lesson.picture(figure, "comparison.png")
+print(f"{time.perf_counter() - started:.0f} s")
 
-out = repair(average.layer)
-ref = small
-pf = patch_fill(small, small_mask)
-for name, r in (("harmonic", base), ("patch", pf), ("gan", out)):
-    print(name, psnr(r, ref, small_mask), ssim(r, ref, small_mask))
-lesson.picture(show.image_grid(np.concatenate([small, masks.damage(small, small_mask), base, pf, out]), 5), "x.png")
-print(time.perf_counter() - started)
+# %% [markdown]
+# ## Checks
+
+# %%
+assert np.array_equal(np.where(missing, 0, whole), np.where(missing, 0, picture)), "a known pixel has changed"
+assert np.isfinite(repaired).all()
+if not args.image and args.steps >= STEPS:
+    assert scores["GAN"] >= scores["harmonic"], "what was learned is worse than no learning at all"
+lesson.end()
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. Set ADVERSARIAL_WEIGHT to 0, then to 0.05. What happens to the grain, what to the PSNR?
+# 2. Move the hole onto the mouth. Why can the network not repair it? What would it have to learn from?
+# 3. Draw half as many windows near the hole. Does the repair get better or worse? Use three seeds.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import strict_cupy
 from hypothesis import given
 from hypothesis import strategies as st
 from layer_table import off_zero
@@ -15,6 +16,7 @@ from PIL import Image
 from strategies import at_least, seeds
 
 from npgan import masks
+from npgan.backend import to_device, to_numpy
 from npgan.data import DataError, read_picture
 from npgan.gradcheck import GradientError, check_layer
 from npgan.layers import Concatenate, Dense, Layer, LeakyReLU, Reshape, Sequential, Tanh
@@ -233,6 +235,24 @@ def test_what_stands_in_the_hole_of_the_truth_is_not_looked_at(which, request):
     assert np.array_equal(one, two)
 
 
+@every_generator
+def test_a_generator_gives_the_same_numbers_on_the_device(which, request, monkeypatch):
+    rng, network, shapes, holes, x = set_up(which, request, 5)
+    size = int(np.prod(shapes[0]))
+    images = x[:, :size].reshape(-1, *shapes[0]).astype(np.float32)
+    noise = x[:, size:].reshape(-1, *shapes[1]).astype(np.float32)
+    dy = rng.standard_normal(images.shape).astype(np.float32)
+    inputs = [masks.damage(images, holes), holes, noise]
+    on_host = [network.forward(*inputs), *network.backward(dy)]
+    strict_cupy.install(monkeypatch)
+    network.to("cupy")
+    inputs = [to_device(array, "cupy") for array in inputs]
+    on_device = [network.forward(*inputs), *network.backward(to_device(dy, "cupy"))]
+    for a, b in zip(on_host, on_device):
+        np.testing.assert_allclose(to_numpy(b), a, rtol=1e-3, atol=1e-4)
+    network.to("numpy")
+
+
 def test_turning_the_mask_around_makes_the_repair_worse(conv):
     """A quick training is enough: with the mask turned, the hole stays as the damage left it."""
     truth, holes = conv["truth"][:100], conv["test_masks"][:100]
@@ -296,6 +316,11 @@ def own_picture(folder, *flags):
     )
 
 
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
 def draw_picture(height, width, channels):
     y, x = np.mgrid[:height, :width]
     stripes = np.stack([120 + 80 * np.sin((x + k * y) / 5) for k in range(channels)], axis=2)
@@ -311,9 +336,9 @@ def test_a_picture_of_ones_own_is_repaired_at_its_full_size(tmp_path, height, wi
     Image.fromarray(hole).save(tmp_path / "mask.png")
     done = own_picture(tmp_path, "--image", "photo.png", "--mask", "mask.png")
     assert done.returncode == 0, done.stderr
-    with Image.open(tmp_path / "out" / "repaired.png") as image:
-        assert image.mode == ("RGB" if channels == 3 else "L")
-        repaired = np.asarray(image).reshape(height, width, channels)
+    repaired = pixels_of(tmp_path / "out" / "repaired.png")
+    assert repaired.shape == ((height, width, 3) if channels == 3 else (height, width))
+    repaired = repaired.reshape(height, width, channels)
     assert np.array_equal(repaired[hole == 0], picture[hole == 0])
     assert (repaired[hole > 0] != picture[hole > 0]).any()
     assert (tmp_path / "out" / "comparison.png").is_file()
@@ -330,7 +355,7 @@ def test_the_missing_part_of_ones_own_picture_is_never_looked_at(tmp_path):
         Image.fromarray(spoiled).save(tmp_path / "photo.png")
         done = own_picture(tmp_path, "--image", "photo.png", "--mask", "mask.png")
         assert done.returncode == 0, done.stderr
-        repairs.append(np.asarray(Image.open(tmp_path / "out" / "repaired.png")))
+        repairs.append(pixels_of(tmp_path / "out" / "repaired.png"))
     assert np.array_equal(*repairs)
 
 
@@ -342,7 +367,7 @@ def test_a_large_hole_is_repaired_from_further_away_and_without_a_mask_one_is_dr
     Image.fromarray(hole).save(tmp_path / "mask.png")
     done = own_picture(tmp_path, "--image", "photo.jpg", "--mask", "mask.png")
     assert done.returncode == 0, done.stderr
-    assert Image.open(tmp_path / "out" / "repaired.png").size == (220, 300)
+    assert pixels_of(tmp_path / "out" / "repaired.png").shape == (300, 220, 3)
     done = own_picture(tmp_path, "--image", "photo.jpg")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out" / "repaired.png").is_file()
