@@ -468,10 +468,15 @@ def make_synthesis_generator(rng: np.random.Generator, latent: int = 32, width: 
 
 
 def search(generator: Layer, images: np.ndarray, mask: np.ndarray, rng, steps: int, latent: int = 32):
-    """Repair by the z whose image fits the known pixels best, found with Adam from a random start."""
+    """Repair by the z whose image fits the known pixels best: the best of 1,000 random ones, then Adam."""
     generator.freeze(inference=True)
     target, mask = to_device(images, args.device), to_device(mask, args.device)
-    z = Parameter(to_device(rng.standard_normal((len(images), latent), dtype=np.float32), args.device))
+    candidates = to_device(rng.standard_normal((1000, latent), dtype=np.float32), args.device)
+    drawn = generator.forward(candidates, train=False).reshape(1000, -1)  # 1000, H*W*C
+    known = ((1 - mask) + 0 * target).reshape(len(images), -1)  # N, H*W*C
+    cost = known @ (drawn * drawn).T - 2 * (known * target.reshape(len(images), -1)) @ drawn.T  # N, 1000
+
+    z = Parameter(candidates[cost.argmin(axis=1)])  # N, latent
     optimizer = Adam([z], cosine_decay(0.1, 0.01, steps), beta_1=0.9)
     for _ in range(steps):
         drawn = generator.forward(z.value)
@@ -493,20 +498,20 @@ judge = make_discriminator((H, W, CHANNELS - 1), search_rng).to(
 for name, parameter in synthesis.named_parameters().items():
     if name.endswith("weight"):
         parameter.value *= 0.02 / parameter.value.std()
-synthesis_steps = max(8, args.steps // 3)
+synthesis_steps = max(8, 2 * args.steps // 3)
 g_optimizer = Adam(synthesis.parameters(), cosine_decay(1e-3, 1e-5, synthesis_steps))
 d_optimizer = Adam(judge.parameters(), cosine_decay(4e-4, 4e-6, synthesis_steps))
 average = MovingAverage(synthesis)
 run = Run(synthesis_steps, step_through=args.step)
 for _ in run:
-    real, _, _ = draw(64, search_rng)
-    fake = synthesis.forward(to_device(search_rng.standard_normal((64, 32), dtype=np.float32), args.device))
+    real, _, _ = draw(32, search_rng)
+    fake = synthesis.forward(to_device(search_rng.standard_normal((32, 32), dtype=np.float32), args.device))
     d = discriminator_step(judge, real, fake, d_optimizer)
     g = generator_step(synthesis, judge, fake, g_optimizer)
     average.update()
     run.log(d_loss=d.loss, g_loss=g.loss)
 found = [
-    search(average.layer, damaged[i : i + 100], test_masks[i : i + 100], search_rng, 8 if args.quick else 150)
+    search(average.layer, damaged[i : i + 100], test_masks[i : i + 100], search_rng, 8 if args.quick else 100)
     for i in range(0, few.stop, 100)
 ]
 repairs["search"] = np.concatenate(found)[few]

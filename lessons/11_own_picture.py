@@ -296,11 +296,11 @@ print(f"discriminator {sum(p.value.size for p in discriminator.parameters()):,}"
 # %% [markdown]
 # ## Training
 #
-# First the squared error alone; in the second half the discriminator joins in, and asks for grain and edges.
+# First the squared error alone; after a third of the steps the discriminator joins in, and asks for grain and edges.
 
 # %%
 lesson.step("Training")
-BATCH, ADVERSARIAL_WEIGHT = 8, 0.002
+BATCH, ADVERSARIAL_WEIGHT = 8, 0.02
 g_optimizer = Adam(generator.parameters(), linear_decay(2e-3, 1e-5, args.steps), beta_1=0.9)
 d_optimizer = Adam(discriminator.parameters(), linear_decay(4e-4, 0, args.steps, begin=args.steps // 2))
 average = MovingAverage(generator)
@@ -325,7 +325,7 @@ for step in run:
     dfake = 2 * error / (counted.sum() * channels)
 
     d_loss = g_loss = 0.0
-    if step >= args.steps // 2:
+    if step >= args.steps // 3:
         judged = xp.concatenate([fake, holes], axis=3)
         d_loss = discriminator_step(
             discriminator, xp.concatenate([real, holes], axis=3), judged, d_optimizer
