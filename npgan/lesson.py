@@ -26,7 +26,8 @@ class Lesson:
         lesson.picture(figure, "sizes.png")  # saved in the output folder, shown in a notebook
 
     `steps` and `quick_steps` add --steps, for lessons that train; `data` adds --data, --size and --channels, for
-    lessons that load images; `device` adds --device; `resume` adds --resume and --generate. The parsed flags are
+    lessons that load images; `device` adds --device; `resume` adds --resume and --generate; `flags` (name -> help)
+    adds flags of the lesson's own, each with a value, None where it is not given. The parsed flags are
     `lesson.args`; `args.steps` is already the number to run, with --quick or without. With --resume the flags
     that are not given, --out too, are those of the run that goes on; `args.resume` is its checkpoint or None.
     """
@@ -41,6 +42,7 @@ class Lesson:
         data: str | None = None,
         device: bool = False,
         resume: bool = False,
+        flags: dict[str, str] | None = None,
         argv: list[str] | None = None,
     ):
         sys.excepthook = _report_errors
@@ -82,6 +84,8 @@ class Lesson:
                 metavar="N",
                 help="do not train: draw N samples with the weights of the checkpoint of --resume",
             )
+        for flag, meaning in (flags or {}).items():
+            add(f"--{flag}", help=meaning)
         self._settle(parser, steps, quick_steps, device, argv)
         self.rng = np.random.default_rng(self.args.seed)
         self._started = time.perf_counter()

@@ -8,6 +8,7 @@ import numpy as np
 from npgan.data.convert import convert
 from npgan.data.download import SHA256, fetch
 from npgan.data.files import ACCEPTED, read
+from npgan.data.folder import read_picture
 from npgan.data.glyphs import DIGITS, FONTS, LOWERCASE, UPPERCASE, glyphs
 from npgan.data.images import Images, check_whole
 from npgan.data.lazy import in_memory
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "photo",
     "photograph",
+    "read_picture",
 ]
 
 

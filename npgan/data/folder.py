@@ -62,6 +62,21 @@ def read_folder(
     return Images(pixels, name=str(folder))
 
 
+def read_picture(path: str | os.PathLike) -> np.ndarray:
+    """One picture at its full size: uint8 (height, width, 1 if it is stored as grey, else 3).
+
+    Turned as its EXIF orientation says, laid on white where it is transparent; 16 bits become 8. Raises DataError,
+    which names the file, if it cannot be read or exceeds IMAGE_PIXELS.
+    """
+    try:
+        with _quiet(), _open(Path(path)) as image:
+            channels = 1 if image.mode in GREY_MODES else 3
+            image = _opaque(_upright(image, channels), channels)
+            return np.asarray(image).reshape(image.height, image.width, channels)
+    except Exception as error:  # a decoder fed with a broken file may raise anything
+        raise DataError(f"{path}: cannot be read as a picture ({_reason(error)})") from None
+
+
 def _picture_files(folder: Path) -> list[Path]:
     paths = []
     for parent, folders, files in os.walk(folder):
@@ -89,18 +104,34 @@ def _decode(path: Path, size: int, channels: int) -> np.ndarray:
     """One picture: uint8 (size, size, channels)."""
     with _quiet(), _open(path) as image:
         image.draft(None, (2 * size, 2 * size))  # a JPEG decodes at 1/2, 1/4 or 1/8 several times faster
-        ImageOps.exif_transpose(image, in_place=True)  # a copy of a large one would double the memory
-        if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
-            image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-        clear = image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info
-        wanted = "L" if channels == 1 else "RGB"
-        mode = "RGBA" if clear else wanted
-        image = image if image.mode == mode else image.convert(mode)
-        image = image.crop(centre_square(image.width, image.height))
-        image = image.resize((size, size), Image.Resampling.BILINEAR)
-        if clear:  # only now: a large image takes a copy more for each step it goes through
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert(wanted)
-        return np.asarray(image).reshape(size, size, channels)
+        image = _upright(image, channels)
+        square = image.crop(centre_square(image.width, image.height))
+        small = square.resize((size, size), Image.Resampling.BILINEAR)
+        return np.asarray(_opaque(small, channels)).reshape(size, size, channels)
+
+
+def _upright(image: Image.Image, channels: int) -> Image.Image:
+    """An opened picture, decoded: turned as its EXIF says, in 8 bits, grey or RGB, or RGBA where it is transparent.
+
+    Each step copies the picture; those that it does not need are left out, for it may be large.
+    """
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
+        image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+    clear = image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info
+    mode = "RGBA" if clear else _mode(channels)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _opaque(image: Image.Image, channels: int) -> Image.Image:
+    """A picture of `_upright`, on white where it is transparent, in grey or RGB."""
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(_mode(channels))
+
+
+def _mode(channels: int) -> str:
+    return "L" if channels == 1 else "RGB"
 
 
 def _decode_all(paths: list[Path], shape: tuple[int, ...], left_out: dict[Path, str]) -> np.ndarray:

@@ -5,10 +5,12 @@ from npgan.layers.base import Layer, Parameter, Sequential
 from npgan.layers.batchnorm import BatchNormalization
 from npgan.layers.conv import Conv2D, Conv2DTranspose
 from npgan.layers.dense import Dense
+from npgan.layers.join import Concatenate
 from npgan.layers.shape import Flatten, Reshape
 
 __all__ = [
     "BatchNormalization",
+    "Concatenate",
     "Conv2D",
     "Conv2DTranspose",
     "Dense",

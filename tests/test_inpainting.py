@@ -1,0 +1,414 @@
+"""Lessons 10 and 11: the joins, what the generators may and may not change, search, and one's own picture."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import strict_cupy
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_table import off_zero
+from PIL import Image
+from strategies import at_least, seeds
+
+from npgan import masks
+from npgan.backend import to_device, to_numpy
+from npgan.data import DataError, read_picture
+from npgan.gradcheck import GradientError, check_layer
+from npgan.layers import Concatenate, Dense, Layer, LeakyReLU, Reshape, Sequential, Tanh
+
+LESSONS = Path(__file__).parents[1] / "lessons"
+
+
+class Packed(Layer):
+    """A layer of several inputs as one of a single input: the inputs packed into rows (N, sum of their sizes)."""
+
+    def __init__(self, layer, shapes, joined=False, constant=()):
+        self.layer, self.shapes, self.joined, self.constant = layer, shapes, joined, constant
+
+    def forward(self, x, train=True):
+        ends = np.cumsum([0, *(int(np.prod(shape)) for shape in self.shapes)])
+        parts = [x[:, a:b].reshape(-1, *shape) for a, b, shape in zip(ends, ends[1:], self.shapes)]
+        y = self.layer.forward(parts, train) if self.joined else self.layer.forward(*self.fixed(parts), train)
+        return self.remember(train, y)
+
+    def fixed(self, parts):
+        """The parts, with those of `constant` (position -> array) put in their places."""
+        for place, array in sorted(dict(self.constant).items()):
+            parts.insert(place, array)
+        return parts
+
+    def backward(self, dy):
+        self.recall(dy)
+        gradients = self.layer.backward(dy)
+        places = [i for i in range(len(gradients)) if i not in dict(self.constant)]
+        return np.concatenate([gradients[i].reshape(len(dy), -1) for i in places], axis=1)
+
+
+# The join ------------------------------------------------------------------------------------------------
+
+
+def test_concatenate_by_hand():
+    join = Concatenate()
+    a, b = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[5.0], [6.0]])
+    assert join.forward([a, b]).tolist() == [[1, 2, 5], [3, 4, 6]]
+    da, db = join.backward(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+    assert da.tolist() == [[1, 2], [4, 5]] and db.tolist() == [[3], [6]]
+    with pytest.raises(RuntimeError, match="without a memory"):
+        join.backward(np.zeros((2, 3)))
+
+
+@at_least(200)
+@given(
+    rows=st.integers(1, 3),
+    rest=st.lists(st.integers(1, 3), max_size=2),
+    widths=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    seed=seeds,
+)
+def test_gradient_of_concatenate_is_that_of_finite_differences(rows, rest, widths, seed):
+    rng = np.random.default_rng(seed)
+    shapes = [(*rest, width) for width in widths]
+    x = rng.standard_normal((rows, sum(int(np.prod(shape)) for shape in shapes)))
+    check_layer(Packed(Concatenate(), shapes, joined=True), x, rng, tolerance=1e-6)
+
+
+def test_a_gradient_cut_in_the_wrong_place_is_found(rng, monkeypatch):
+    monkeypatch.setattr(Concatenate, "backward", lambda self, dy: [dy[..., 1:], dy[..., :1]])
+    packed = Packed(Concatenate(), [(2,), (1,)], joined=True)
+    with pytest.raises(GradientError):
+        check_layer(packed, rng.standard_normal((3, 3)), rng)
+
+
+@pytest.mark.parametrize(
+    ("parts", "error", "words"),
+    [
+        ([np.zeros((2, 3)), np.zeros((3, 3))], ValueError, "agree in all axes but the last"),
+        ([np.zeros((2, 3)), np.zeros((2, 3, 1))], ValueError, "agree in all axes but the last"),
+        ([np.zeros((2, 3)), np.zeros((2, 3), np.float32)], TypeError, "float64, float32"),
+        ([np.zeros((2, 3), int), np.zeros((2, 3))], TypeError, "floating"),
+    ],
+)
+def test_concatenate_says_what_does_not_fit(parts, error, words):
+    with pytest.raises(error, match=words):
+        Concatenate().forward(parts)
+
+
+# The lessons' generators ---------------------------------------------------------------------------------
+
+
+def run_lesson(name, folder, *flags):
+    """Run a lesson in this process with --quick; return its names."""
+    before, hook = sys.argv, sys.excepthook
+    sys.argv = [name, "--quick", "--out", str(folder), "--device", "numpy", *flags]
+    if "dense" in name:
+        sys.argv = [name, "--quick", "--out", str(folder), *flags]
+    try:
+        return runpy.run_path(str(LESSONS / name))
+    finally:
+        sys.argv, sys.excepthook = before, hook
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory):
+    return run_lesson("10_dense_inpainting.py", tmp_path_factory.mktemp("10"))
+
+
+@pytest.fixture(scope="module")
+def conv(tmp_path_factory):
+    return run_lesson("11_conv_inpainting.py", tmp_path_factory.mktemp("11"))
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    return run_lesson("11_own_picture.py", tmp_path_factory.mktemp("own"))
+
+
+def make_dense(names, rng):
+    return names["DenseInpainter"]((8, 8, 2), (6, 5), rng, noise=3), [(8, 8, 2), (3,)]
+
+
+def make_conv(names, rng, skips=True):
+    return names["Inpainter"]((8, 8, 2), rng, width=2, code=5, noise=3, skips=skips), [(8, 8, 2), (3,)]
+
+
+def make_own(names, rng):
+    return names["Corrector"](2, rng, width=2), [(8, 8, 2), (8, 8, 1)]
+
+
+GENERATORS = {
+    "dense": ("dense", make_dense),
+    "conv": ("conv", make_conv),
+    "conv-without-skips": ("conv", lambda names, rng: make_conv(names, rng, skips=False)),
+    "own": ("own", make_own),
+}
+every_generator = pytest.mark.parametrize("which", GENERATORS)
+
+
+def set_up(which, request, seed):
+    """A small generator of a lesson, the shapes of its image and noise, holes, and packed images and noise."""
+    fixture, make = GENERATORS[which]
+    rng = np.random.default_rng(seed)
+    network, shapes = make(request.getfixturevalue(fixture), rng)
+    for parameter in network.parameters():
+        parameter.value[...] = off_zero(rng, parameter.value.shape, 0.1, 0.6)
+    holes = masks.make("rectangles", 6, 8, 8, rng)
+    x = rng.standard_normal((6, sum(int(np.prod(shape)) for shape in shapes)))
+    return rng, network, shapes, holes, x
+
+
+def near_a_kink(network, run):
+    """Whether any LeakyReLU met a value within 1e-4 of zero in `run()`."""
+    seen = []
+    forward = LeakyReLU.forward
+
+    def watching(self, x, train=True):
+        seen.append(np.abs(x).min())
+        return forward(self, x, train)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LeakyReLU, "forward", watching)
+        run()
+    return min(seen) < 1e-4
+
+
+@every_generator
+def test_gradients_of_a_generator_are_those_of_finite_differences(which, request):
+    checked, seed = 0, 0
+    while checked < 20:
+        rng, network, shapes, holes, x = set_up(which, request, seed)
+        seed += 1
+        packed = Packed(network.astype("float64"), shapes, constant=[(1, holes.astype("float64"))])
+        if near_a_kink(network, lambda packed=packed, x=x: packed.forward(x)):
+            continue
+        # A bias before BatchNormalization (the dense one has some) has a gradient of zero: nothing to compare.
+        errors = check_layer_but_zero(packed, x, rng)
+        assert len(errors) > 5
+        checked += 1
+
+
+def check_layer_but_zero(packed, x, rng):
+    """check_layer, but a parameter whose gradient is zero to rounding is compared with zero."""
+    y = packed.forward(x)
+    packed.zero_grad()
+    packed.backward(rng.standard_normal(y.shape))
+    parameters = packed.named_parameters()
+    silent = {name for name, p in parameters.items() if np.abs(p.grad).max() < 1e-9}
+    packed.zero_grad()
+    hidden = Packed.named_parameters
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Packed,
+            "named_parameters",
+            lambda self: {name: p for name, p in hidden(self).items() if name not in silent},
+        )
+        return check_layer(packed, x, rng, tolerance=1e-5)
+
+
+@every_generator
+@pytest.mark.parametrize("train", [True, False])
+def test_known_pixels_come_back_bit_for_bit_and_missing_ones_do_not(which, train, request):
+    rng, network, shapes, holes, x = set_up(which, request, 3)
+    size = int(np.prod(shapes[0]))
+    images = x[:, :size].reshape(-1, *shapes[0]).astype(np.float32)
+    noise = x[:, size:].reshape(-1, *shapes[1]).astype(np.float32)
+    repaired = network.forward(images, holes, noise, train)
+    known = np.broadcast_to(holes < 0.5, images.shape)
+    assert np.array_equal(repaired[known], images[known])
+    assert (repaired[~known] != images[~known]).mean() > 0.9
+    turned = network.forward(images, 1 - holes, noise, train)
+    assert np.array_equal(turned[~known], images[~known])
+    assert (turned[known] != images[known]).mean() > 0.9
+
+
+@every_generator
+def test_what_stands_in_the_hole_of_the_truth_is_not_looked_at(which, request):
+    rng, network, shapes, holes, x = set_up(which, request, 4)
+    size = int(np.prod(shapes[0]))
+    images = x[:, :size].reshape(-1, *shapes[0]).astype(np.float32)
+    noise = x[:, size:].reshape(-1, *shapes[1]).astype(np.float32)
+    others = np.where(holes > 0.5, rng.standard_normal(images.shape).astype(np.float32), images)
+    one, two = (network.forward(masks.damage(a, holes), holes, noise, False) for a in (images, others))
+    assert np.array_equal(one, two)
+
+
+@every_generator
+def test_a_generator_gives_the_same_numbers_on_the_device(which, request, monkeypatch):
+    rng, network, shapes, holes, x = set_up(which, request, 5)
+    size = int(np.prod(shapes[0]))
+    images = x[:, :size].reshape(-1, *shapes[0]).astype(np.float32)
+    noise = x[:, size:].reshape(-1, *shapes[1]).astype(np.float32)
+    dy = rng.standard_normal(images.shape).astype(np.float32)
+    inputs = [masks.damage(images, holes), holes, noise]
+    on_host = [network.forward(*inputs), *network.backward(dy)]
+    strict_cupy.install(monkeypatch)
+    network.to("cupy")
+    inputs = [to_device(array, "cupy") for array in inputs]
+    on_device = [network.forward(*inputs), *network.backward(to_device(dy, "cupy"))]
+    for a, b in zip(on_host, on_device):
+        np.testing.assert_allclose(to_numpy(b), a, rtol=1e-3, atol=1e-4)
+    network.to("numpy")
+
+
+def test_turning_the_mask_around_makes_the_repair_worse(conv):
+    """A quick training is enough: with the mask turned, the hole stays as the damage left it."""
+    truth, holes = conv["truth"][:100], conv["test_masks"][:100]
+    network, rng = conv["starts"][0], np.random.default_rng(0)
+    right = conv["repair"](network, truth, holes, rng)
+    x = masks.damage(truth, holes)
+    noise = rng.standard_normal((100, network.noise), dtype=np.float32)
+    turned = network.forward(x, 1 - holes, noise, train=False)
+    error = [(np.abs(r - truth) * holes).sum() for r in (right, turned)]
+    assert error[0] < 0.98 * error[1]
+
+
+def test_the_lessons_write_their_pictures(conv, dense, own):
+    for names, pictures in (
+        (dense, ["training.png", "repairs.png"]),
+        (conv, ["repairs.png", "trade_off.png", "diversity.png", "losses.png"]),
+        (own, ["comparison.png", "repaired.png"]),
+    ):
+        for picture in pictures:
+            with Image.open(names["args"].out / picture) as image:
+                assert min(image.size) > 50
+
+
+# Search --------------------------------------------------------------------------------------------------
+
+
+def test_search_finds_the_noise_of_an_image_that_the_generator_can_draw(conv):
+    """Known pixels alone lead to z, and the hole follows."""
+    rng = np.random.default_rng(0)
+    h, w, c = conv["SHAPE"]
+    generator = Sequential([Dense(4, h * w * c, rng=rng), Reshape((h, w, c)), Tanh()])
+    z = rng.standard_normal((5, 4)).astype(np.float32)
+    images = generator.forward(z, train=False)
+    before = generator.state()
+    holes = masks.make("centre", 5, h, w, rng)
+    found = conv["search"](generator, masks.damage(images, holes), holes, rng, 400, latent=4)
+    known = np.broadcast_to(holes < 0.5, images.shape)
+    assert np.array_equal(found[known], images[known])
+    assert np.abs(found - images).max() < 0.1
+    assert all(np.array_equal(before[name], array) for name, array in generator.state().items())
+    assert not any(parameter.grad.any() for parameter in generator.parameters())
+    turned = conv["search"](generator, masks.damage(images, 1 - holes), 1 - holes, rng, 400, latent=4)
+    assert np.array_equal(turned[~known], images[~known])
+
+
+# One's own picture ---------------------------------------------------------------------------------------
+
+
+def own_picture(folder, *flags):
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    environment["PYTHONPATH"] = str(LESSONS.parent)
+    command = [
+        sys.executable,
+        str(LESSONS / "11_conv_inpainting.py"),
+        "--quick",
+        "--out",
+        str(folder / "out"),
+    ]
+    return subprocess.run(
+        [*command, *map(str, flags)], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+
+
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def draw_picture(height, width, channels):
+    y, x = np.mgrid[:height, :width]
+    stripes = np.stack([120 + 80 * np.sin((x + k * y) / 5) for k in range(channels)], axis=2)
+    return stripes.astype(np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(70, 53, 3), (45, 90, 1)])
+def test_a_picture_of_ones_own_is_repaired_at_its_full_size(tmp_path, height, width, channels):
+    picture = draw_picture(height, width, channels)
+    hole = np.zeros((height, width), np.uint8)
+    hole[10:24, 20:41] = 255
+    Image.fromarray(picture.squeeze()).save(tmp_path / "photo.png")
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    done = own_picture(tmp_path, "--image", "photo.png", "--mask", "mask.png")
+    assert done.returncode == 0, done.stderr
+    repaired = pixels_of(tmp_path / "out" / "repaired.png")
+    assert repaired.shape == ((height, width, 3) if channels == 3 else (height, width))
+    repaired = repaired.reshape(height, width, channels)
+    assert np.array_equal(repaired[hole == 0], picture[hole == 0])
+    assert (repaired[hole > 0] != picture[hole > 0]).any()
+    assert (tmp_path / "out" / "comparison.png").is_file()
+
+
+def test_the_missing_part_of_ones_own_picture_is_never_looked_at(tmp_path):
+    """The same repair whatever stood in the hole."""
+    picture, hole = draw_picture(64, 64, 3), np.zeros((64, 64), np.uint8)
+    hole[20:36, 30:50] = 255
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    repairs = []
+    for value in (0, 255):
+        spoiled = np.where(hole[..., None] > 0, value, picture).astype(np.uint8)
+        Image.fromarray(spoiled).save(tmp_path / "photo.png")
+        done = own_picture(tmp_path, "--image", "photo.png", "--mask", "mask.png")
+        assert done.returncode == 0, done.stderr
+        repairs.append(pixels_of(tmp_path / "out" / "repaired.png"))
+    assert np.array_equal(*repairs)
+
+
+def test_a_large_hole_is_repaired_from_further_away_and_without_a_mask_one_is_drawn(tmp_path):
+    picture = draw_picture(300, 220, 3)
+    hole = np.zeros((300, 220), np.uint8)
+    hole[60:230, 40:170] = 255
+    Image.fromarray(picture).save(tmp_path / "photo.jpg")
+    Image.fromarray(hole).save(tmp_path / "mask.png")
+    done = own_picture(tmp_path, "--image", "photo.jpg", "--mask", "mask.png")
+    assert done.returncode == 0, done.stderr
+    assert pixels_of(tmp_path / "out" / "repaired.png").shape == (300, 220, 3)
+    done = own_picture(tmp_path, "--image", "photo.jpg")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "repaired.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("picture", "hole", "words"),
+    [
+        ("nothing.png", "good.png", "nothing.png"),
+        ("broken.png", "good.png", "cannot be read as a picture"),
+        ("photo.png", "wide.png", "wanted a mask of 64 x 64"),
+        ("photo.png", "broken.png", "cannot be read as a mask"),
+        ("photo.png", "white.png", "no pixel is black"),
+        ("tiny.png", None, "at least 32"),
+    ],
+)
+def test_a_picture_or_mask_that_does_not_do_gets_one_clear_line(tmp_path, picture, hole, words):
+    Image.fromarray(draw_picture(64, 64, 3)).save(tmp_path / "photo.png")
+    Image.fromarray(draw_picture(8, 8, 3)).save(tmp_path / "tiny.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG but no more")
+    good = np.zeros((64, 64), np.uint8)
+    good[20:30, 20:30] = 255
+    Image.fromarray(good).save(tmp_path / "good.png")
+    Image.fromarray(np.full((64, 64), 255, np.uint8)).save(tmp_path / "white.png")
+    Image.fromarray(np.zeros((64, 70), np.uint8)).save(tmp_path / "wide.png")
+    done = own_picture(tmp_path, "--image", picture, *(["--mask", hole] if hole else []))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_read_picture_turns_flattens_and_keeps_grey(tmp_path, rng):
+    pixels = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held upright: turn by a quarter
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(read_picture(tmp_path / "turned.png"), np.rot90(pixels, -1))
+    transparent = np.concatenate([pixels, np.zeros((4, 6, 1), np.uint8)], axis=2)
+    Image.fromarray(transparent).save(tmp_path / "clear.png")
+    assert (read_picture(tmp_path / "clear.png") == 255).all()
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "grey.png")
+    assert np.array_equal(read_picture(tmp_path / "grey.png"), pixels[..., :1])
+    with pytest.raises(DataError, match="cannot be read as a picture"):
+        read_picture(tmp_path)
