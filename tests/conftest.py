@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pytest
 import strict_cupy
+import threadpoolctl
 from hypothesis import settings
 
 from npgan.backend import REMEDY, gpu_status
@@ -12,6 +13,9 @@ from npgan.backend import REMEDY, gpu_status
 settings.register_profile("dev", deadline=None, max_examples=50, print_blob=True)
 settings.register_profile("ci", deadline=None, max_examples=250, print_blob=True, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# Thousands of small products: BLAS's own threads gain nothing on them, and on a busy machine wait for each other.
+threadpoolctl.threadpool_limits(1, user_api="blas")
 
 
 def pytest_addoption(parser):
