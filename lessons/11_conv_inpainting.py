@@ -357,9 +357,10 @@ for name, scores in by_seed.items():
 #     0.1           13.59   0.767     0.972     0.033
 #     only           7.93   0.417     0.954     0.114
 #
-# As expected up to 0.1. The last point breaks the order in realism, not in PSNR: without the error nothing holds the
-# generator, and a small discriminator in 275 steps is no good teacher by itself. It wanders off into speckle, which
-# is sharp, but like no digit. Most of the work is done by the error.
+# As expected up to 0.1. The last point breaks the order in realism, not in PSNR: without the error nothing holds
+# the generator, and a small discriminator in 275 steps is no good teacher by itself. It wanders off into speckle,
+# which is sharp, but like no digit (with seed 1: 8.94 dB, 0.981, 0.101; the rest as here). Most of the work is done
+# by the error.
 
 
 # %%
@@ -450,6 +451,9 @@ lesson.picture(show.image_grid(np.concatenate(shown), 10, scale=scale), "diversi
 # generator's input. `freeze(inference=True)` keeps weights and statistics fixed. Then paste the drawn hole between
 # the known pixels. The generator has never seen a mask: it serves any hole. Only the error at known pixels counts
 # here; Yeh et al. add the discriminator's opinion and blend the gradients. It can be no better than its generator.
+#
+# Measured on glyphs (500 images): 6.8 dB, below the harmonic fill. Few steps make a poor synthesis generator; where
+# it cannot draw the known pixels, what it draws between them is wrong as well, though it looks like strokes.
 
 
 # %%
