@@ -54,7 +54,7 @@ lesson = Lesson(
 args, rng = lesson.args, lesson.rng
 started = time.perf_counter()
 # In pixels: the smallest picture, the largest hole as the network sees it, what it sees around the hole.
-SMALLEST, LARGEST_HOLE, MARGIN = 32, 24, 16
+SMALLEST, LARGEST_HOLE, MARGIN = 32, 64, 16
 
 # %% [markdown]
 # ## The picture and the hole
@@ -80,7 +80,7 @@ print(f"{width} x {height} pixels, {channels} channels; {missing.mean():.1%} of 
 # %% [markdown]
 # ## The scale of the network
 #
-# Only the surroundings of the hole are worked on. A hole of more than 24 pixels is looked at from further away: the
+# Only the surroundings of the hole are worked on. A hole of more than 64 pixels is looked at from further away: the
 # picture is shrunk by a whole factor, repaired, and the repair enlarged again. A pixel of the small picture is
 # missing if any of its pixels is.
 
