@@ -103,10 +103,9 @@ lesson.step("One seed, two generators")
 seed = lesson.args.seed
 ours = np.random.Generator(np.random.PCG64(seed)).standard_normal(3)
 if device == "cupy":
-    import cupy
-
+    xp = backend.array_module(x)  # x is on the device, so this is CuPy
     other_name = "CuPy's default"
-    other = cupy.asnumpy(cupy.random.default_rng(seed).standard_normal(3))
+    other = backend.to_numpy(xp.random.default_rng(seed).standard_normal(3))
 else:
     other_name, other = "NumPy's Philox", np.random.Generator(np.random.Philox(seed)).standard_normal(3)
 print(f"seed {seed}, NumPy's PCG64:", ours.round(3))
