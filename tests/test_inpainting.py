@@ -332,6 +332,7 @@ def test_a_picture_of_ones_own_is_repaired_at_its_full_size(tmp_path, height, wi
     picture = draw_picture(height, width, channels)
     hole = np.zeros((height, width), np.uint8)
     hole[10:24, 20:41] = 255
+    picture[hole > 0] = 255  # the damage
     Image.fromarray(picture.squeeze()).save(tmp_path / "photo.png")
     Image.fromarray(hole).save(tmp_path / "mask.png")
     done = own_picture(tmp_path, "--image", "photo.png", "--mask", "mask.png")
