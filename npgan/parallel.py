@@ -23,7 +23,8 @@ GEMM_PIECE = 512  # rows or columns of a piece of a matrix product
 
 
 # The C library gives memory back to the system as soon as it is freed, and pays for it, page by page, when it asks
-# again: a sixth of a training step. It stops doing so for sizes that it has seen freed. This one is never touched.
+# again: up to a third of a small training step. It stops doing so for sizes that it has seen freed. This one is
+# never touched.
 np.empty(2**25 - 2**16, np.uint8)
 
 
