@@ -195,10 +195,16 @@ def step_seconds(kernels: list[Kernel], card: Card, call_us: float) -> float:
 
 def merged(kernels: list[Kernel]) -> list[Kernel]:
     """The same step with every call's elementwise kernels, copies, fills and sums merged as far as they go."""
-    last_read: dict[int, int] = {}
-    for kernel in kernels:
-        for number in kernel.reads:
-            last_read[number] = kernel.call
+    last_read: dict[int, int] = {}  # array -> place of the kernel that reads it last; and so for writing
+    last_written: dict[int, int] = {}
+    for place, kernel in enumerate(kernels):
+        last_read |= dict.fromkeys(kernel.reads, place)
+        last_written |= dict.fromkeys(kernel.writes, place)
+    def only_inside(number: int, call: int) -> bool:
+        """Whether an array is read after it was written, and for the last time in this call."""
+        place = last_read.get(number, -1)
+        return place > last_written[number] and kernels[place].call == call
+
     found: list[Kernel] = []
     for call, group in itertools.groupby(kernels, key=lambda kernel: kernel.call):
         group = list(group)
@@ -216,7 +222,7 @@ def merged(kernels: list[Kernel]) -> list[Kernel]:
             for number, size in kernel.writes.items():
                 writes[number] = max(writes.get(number, 0), size)
                 inside.add(number)
-        writes = {n: size for n, size in writes.items() if n in reads or last_read.get(n, -1) != call}
+        writes = {n: size for n, size in writes.items() if n in reads or not only_inside(n, call)}
         sums = sum(kernel.kind == "sum" for kernel in rest)
         passes = sums + (rest[-1].kind != "sum")
         flops = sum(kernel.flops for kernel in rest) // passes

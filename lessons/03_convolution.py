@@ -256,8 +256,8 @@ lesson.end()
 # %% [markdown]
 # ## Exercises
 #
-# 1. Write a layer for *average pooling* (the mean of each 2 x 2 block) with `patches` and its adjoint
-#    `npgan.layers.conv.patches_adjoint`. Prove it with `npgan.gradcheck.check_layer`.
+# 1. Write a layer for *average pooling* (the mean of each 2 x 2 block) with `patches`; its backward pass gives each
+#    pixel of a block a quarter of dy. Prove it with `npgan.gradcheck.check_layer`.
 # 2. A 4 x 4 kernel at stride 2 equals a 2 x 2 kernel at stride 1 on an image whose 2 x 2 blocks have been moved
 #    into the channels. Show it: write the rearrangement of image and weight, and compare with `correlate`.
 # 3. Learn the Sobel kernel from crops of the photograph in place of noise. It takes far more steps. Why? Look at

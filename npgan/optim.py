@@ -148,7 +148,7 @@ class Adam(Optimizer):
             root += self.epsilon
             value[part] -= rate * mean[part] / root
 
-        over_pieces(work, value, value.size, value.itemsize)
+        over_pieces(work, value, value.size, 6 * value.itemsize)
 
 
 def step_decay(start: float, factor: float, every: int) -> Schedule:

@@ -6,7 +6,9 @@ copies, adds or multiplies, plain threads can work on several pieces at once. Ev
 way whoever computes it, so results do not depend on the number of threads. On a GPU there is one piece: all of it.
 """
 
+import ctypes
 import os
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,36 +20,47 @@ import numpy as np
 from npgan.backend import Array, array_module
 
 CACHE = 2**20  # bytes of a piece's intermediate results
-WORTH_A_THREAD = 2**20  # bytes of intermediate results: waking a thread takes as long as computing these
-GEMM_PIECE = 512  # rows or columns of a piece of a matrix product
+WORTH_A_THREAD = 2**22  # bytes: waking a thread takes half as long as computing with these
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+LONG_ROW = 1024  # numbers: as long as it takes for the way to the next row not to count
 
 
-# The C library gives memory back to the system as soon as it is freed, and pays for it, page by page, when it asks
-# again: up to a third of a small training step. It stops doing so for sizes that it has seen freed. This one is
-# never touched.
-np.empty(2**25 - 2**16, np.uint8)
+def keep_memory() -> None:
+    """Ask the C library not to give freed memory back to the system, where it can be asked.
+
+    It would pay for it page by page when it asks again: up to a third of a training step. Arrays above 32 MB are
+    given back nevertheless.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 2**25)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def over_pieces(work: Callable[[slice], Any], like: Array, count: int, bytes_each: int) -> list[Any]:
+keep_memory()
+
+
+def over_pieces(
+    work: Callable[[slice], Any], like: Array, count: int, bytes_each: int, products_each: int = 0
+) -> list[Any]:
     """Call work(slice) for consecutive slices that cover range(count), on all cores; return the results in order.
 
-    `bytes_each` is what one row's intermediate results take; a piece has as many rows as the cache holds.
-    `like` tells the library: with CuPy there is one piece, and this is [work(slice(0, count))].
+    `bytes_each` is what one row's intermediate results take, `products_each` how many products of two numbers it
+    needs besides; a piece has as many rows as the cache holds. `like` tells the library: with CuPy there is one piece,
+    and this is [work(slice(0, count))].
     """
-    if array_module(like) is not np:
-        return [work(slice(0, count))]
-    size = max(1, CACHE // max(1, bytes_each))
-    pieces = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    results: list[Any] = [None] * len(pieces)
-    todo = iter(range(len(pieces)))
+    effort = count * (bytes_each + products_each // 2)  # as many bytes could be added up in the same time
+    parts = pieces(like, count, bytes_each, share=effort >= 2 * WORTH_A_THREAD)
+    results: list[Any] = [None] * len(parts)
+    todo = iter(range(len(parts)))
 
     def worker() -> None:
         for index in todo:  # two threads never get the same index: next() is one step of the interpreter
-            results[index] = work(pieces[index])
+            results[index] = work(parts[index])
 
     with _blas_on_one_thread() as held:
         # Where BLAS cannot be held to one thread it uses all cores by itself, and ours would fight for them.
-        others = min(threads() if held else 1, count * bytes_each // WORTH_A_THREAD, len(pieces)) - 1
+        others = min(threads() if held else 1, effort // WORTH_A_THREAD, len(parts)) - 1
         futures = [_pool().submit(worker) for _ in range(max(0, others))]
         try:
             worker()
@@ -57,9 +70,25 @@ def over_pieces(work: Callable[[slice], Any], like: Array, count: int, bytes_eac
     return results
 
 
+def pieces(like: Array, count: int, bytes_each: int, share: bool = False) -> list[slice]:
+    """Cut range(count) into slices whose intermediate results, `bytes_each` a row, fit the cache; one on a GPU.
+
+    To `share` them, they are equal in size and four or a multiple of it, whatever the number of threads.
+    """
+    if array_module(like) is not np:
+        return [slice(0, count)]
+    number = max(1, -(-count * bytes_each // CACHE))
+    if share:
+        number = -(-number // 4) * 4
+    size = max(1, -(-count // number))
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)] or [slice(0, 0)]
+
+
 def matmul(a: Array, b: Array) -> Array:
     """a @ b for matrices, (M, K) and (K, N) -> (M, N), in pieces along the longer side of the result."""
-    m, n = a.shape[0], b.shape[1]
+    (m, k), n = a.shape, b.shape[1]
+    if k == 1:
+        return a * b  # the same, and BLAS takes ten times as long for it
     y = array_module(a, b).empty((m, n), dtype=a.dtype)
     if m >= n:
 
@@ -71,13 +100,33 @@ def matmul(a: Array, b: Array) -> Array:
         def work(part: slice) -> None:
             y[:, part] = a @ b[:, part]
 
-    over_pieces(work, a, max(m, n), CACHE // GEMM_PIECE)
+    over_pieces(work, a, max(m, n), (k + min(m, n)) * a.itemsize, k * min(m, n))
     return y
 
 
 def column_sums(x: Array) -> Array:
     """Sum a matrix over its rows, (M, C) -> (C,): a product with a row of ones, which BLAS does fastest."""
     return array_module(x).ones(x.shape[0], dtype=x.dtype) @ x
+
+
+def channel_sums(x: Array) -> Array:
+    """Sum over all axes but the last: (..., C) -> (C), piece by piece."""
+    rows, _ = as_rows(x)
+    sums = over_pieces(lambda part: column_sums(rows[part]), x, len(rows), rows.nbytes // len(rows))
+    return sum(sums[1:], sums[0]).reshape(-1, x.shape[-1]).sum(axis=0)
+
+
+def as_rows(x: Array, *vectors: Array) -> tuple[Array, list[Array]]:
+    """View x (..., C) as rows of R pixels, (M, R*C), and repeat vectors (C) to fit such a row, (R*C).
+
+    NumPy works row by row, and rows of few numbers cost it more on the way to the next than in themselves.
+    """
+    c = x.shape[-1]
+    count = x.size // c
+    r = 1
+    while count % (2 * r) == 0 and 2 * r * c <= LONG_ROW:
+        r *= 2
+    return x.reshape(count // r, r * c), [array_module(x).tile(vector, r) for vector in vectors]
 
 
 def threads() -> int:

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from npgan.backend import Array, array_module
 from npgan.layers.base import Layer
 from npgan.parallel import over_pieces
@@ -12,16 +10,16 @@ from npgan.parallel import over_pieces
 class Activation(Layer):
     """y = function(x), number by number. A subclass writes the function, and its slope in terms of y.
 
-    All four slopes can be had from y alone, so that x need not be kept. Both passes run in pieces that fit the
-    cache (npgan/parallel.py).
+    All four slopes can be had from y alone, so that x need not be kept. Both are written to `out`, so that no
+    intermediate result leaves the cache: the passes run in pieces that fit it (npgan/parallel.py).
     """
 
-    def function(self, x: Array) -> Array:
-        """y of x."""
+    def function(self, x: Array, out: Array) -> None:
+        """Write y of x to `out`."""
         raise NotImplementedError
 
-    def slope(self, y: Array) -> Array:
-        """dy/dx where the function has the value y."""
+    def slope(self, y: Array, out: Array) -> None:
+        """Write dy/dx where the function has the value y to `out`."""
         raise NotImplementedError
 
     def forward(self, x: Array, train: bool = True) -> Array:
@@ -31,14 +29,19 @@ class Activation(Layer):
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         (y,) = self.recall(dy)
-        return elementwise(lambda y, dy: self.slope(y) * dy, y, dy)
+
+        def dx(y: Array, dy: Array, out: Array) -> None:
+            self.slope(y, out)
+            out *= dy
+
+        return elementwise(dx, y, dy)
 
 
 class LeakyReLU(Activation):
     """y = x where x > 0, alpha * x elsewhere (Maas et al. 2013); the slope is 1 or alpha, by the sign of x.
 
-    y has the sign of x. The slope is computed as the larger of alpha and (y > 0, as 1 or 0): `where` would do
-    the same ten times slower, since a processor cannot guess the signs ahead.
+    y has the sign of x. The slope is computed as alpha + (1 - alpha) * (y > 0, as 1 or 0): `where` would do the
+    same ten times slower, since a processor cannot guess the signs ahead.
     """
 
     def __init__(self, alpha: float = 0.2):
@@ -46,41 +49,46 @@ class LeakyReLU(Activation):
             raise ValueError(f"LeakyReLU: alpha must be in [0, 1], got {alpha!r}")
         self.alpha = float(alpha)  # a NumPy float64 would turn float32 into float64
 
-    def function(self, x: Array) -> Array:
-        return array_module(x).maximum(x, self.alpha * x)
+    def function(self, x: Array, out: Array) -> None:
+        xp = array_module(x)
+        xp.multiply(x, self.alpha, out=out)
+        xp.maximum(x, out, out=out)
 
-    def slope(self, y: Array) -> Array:
-        return array_module(y).maximum((y > 0).astype(y.dtype), self.alpha)
+    def slope(self, y: Array, out: Array) -> None:
+        out[...] = y > 0
+        out *= 1 - self.alpha
+        out += self.alpha
 
 
 class ReLU(Activation):
     """y = max(x, 0); the slope is 1 where x > 0 (and so y > 0), and 0 elsewhere."""
 
-    def function(self, x: Array) -> Array:
-        return array_module(x).maximum(x, 0)
+    def function(self, x: Array, out: Array) -> None:
+        out[...] = 0
+        array_module(x).maximum(x, out, out=out)  # of two arrays: four times faster than with the number 0
 
-    def slope(self, y: Array) -> Array:
-        return y > 0
+    def slope(self, y: Array, out: Array) -> None:
+        out[...] = y > 0
 
 
 class Tanh(Activation):
     """y = tanh(x), in (-1, 1); the slope is 1 - y**2."""
 
-    def function(self, x: Array) -> Array:
-        return array_module(x).tanh(x)
+    def function(self, x: Array, out: Array) -> None:
+        array_module(x).tanh(x, out=out)
 
-    def slope(self, y: Array) -> Array:
-        return 1 - y * y
+    def slope(self, y: Array, out: Array) -> None:
+        out[...] = 1 - y * y
 
 
 class Sigmoid(Activation):
     """y = 1 / (1 + exp(-x)), in (0, 1); the slope is y * (1 - y)."""
 
-    def function(self, x: Array) -> Array:
-        return sigmoid(x)
+    def function(self, x: Array, out: Array) -> None:
+        out[...] = sigmoid(x)
 
-    def slope(self, y: Array) -> Array:
-        return y * (1 - y)
+    def slope(self, y: Array, out: Array) -> None:
+        out[...] = y * (1 - y)
 
 
 def sigmoid(x: Array) -> Array:
@@ -89,15 +97,13 @@ def sigmoid(x: Array) -> Array:
     return xp.exp(xp.minimum(x, 0)) / (1 + xp.exp(-xp.abs(x)))
 
 
-def elementwise(function: Callable[..., Array], *arrays: Array) -> Array:
-    """function(*arrays), computed piece by piece along the first axis; the result has their shape and dtype."""
+def elementwise(function: Callable[..., None], *arrays: Array) -> Array:
+    """Let function(*arrays, out) write a result of their shape and dtype, piece by piece along the first axis."""
     first = arrays[0]
-    if array_module(*arrays) is not np:
-        return function(*arrays)
-    result = np.empty(first.shape, first.dtype)
+    result = array_module(*arrays).empty(first.shape, dtype=first.dtype)
 
     def work(part: slice) -> None:
-        result[part] = function(*(array[part] for array in arrays))
+        function(*(array[part] for array in arrays), result[part])
 
-    over_pieces(work, first, len(first), first.nbytes // len(first))
+    over_pieces(work, first, len(first), (len(arrays) + 1) * first.nbytes // max(1, len(first)))
     return result

@@ -1,14 +1,12 @@
 """BatchNormalization: give every channel mean zero and variance one over the batch, then scale and shift it."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from npgan.backend import Array, array_module
 from npgan.layers.activations import elementwise
 from npgan.layers.base import Layer, Parameter
 from npgan.layers.dense import positive
-from npgan.parallel import column_sums, over_pieces
+from npgan.parallel import as_rows, channel_sums, column_sums, over_pieces
 
 
 class BatchNormalization(Layer):
@@ -44,60 +42,77 @@ class BatchNormalization(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.check_input(x, last_axis=self.channels)
-        flat = x.reshape(-1, self.channels)  # M, C
+        xp = array_module(x)
         use_batch = train and not self.inference
         if use_batch:
-            mean, variance = self._batch_statistics(flat, x.shape)
+            mean, variance = self._batch_statistics(x)
         else:  # copies: a later training pass changes them in place
             mean, variance = self.running_mean.copy(), self.running_variance.copy()
-        inverse_std = 1 / array_module(x).sqrt(variance + self.epsilon)
-        scale = self.gamma.value * inverse_std
-        y = elementwise(lambda rows: (rows - mean) * scale + self.beta.value, flat).reshape(x.shape)
-        return self.remember(train, y, flat, mean, inverse_std, use_batch)
+        inverse_std = 1 / xp.sqrt(variance + self.epsilon)
+        rows, (centre, scale, shift) = as_rows(x, mean, self.gamma.value * inverse_std, self.beta.value)
+
+        def normalise(rows: Array, out: Array) -> None:
+            xp.subtract(rows, centre, out=out)
+            out *= scale
+            out += shift
+
+        y = elementwise(normalise, rows).reshape(x.shape)
+        return self.remember(train, y, x, mean, inverse_std, use_batch)
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array:
         x, mean, inverse_std, use_batch = self.recall(dy)
-        flat = dy.reshape(-1, self.channels)  # M, C
-        m = flat.shape[0]
+        xp = array_module(dy)
+        m = x.size // self.channels
+        rows, (centre,) = as_rows(x, mean)
+        dy_rows, _ = as_rows(dy)
 
-        def u(part: slice) -> Array:
-            return (x[part] - mean) * inverse_std
+        def sums(part: slice) -> Array:
+            moved = rows[part] - centre
+            moved *= dy_rows[part]
+            return xp.stack([column_sums(dy_rows[part]), column_sums(moved)])
 
-        dbeta = self._sum(lambda part: flat[part], flat)
-        dgamma = self._sum(lambda part: flat[part] * u(part), flat)
+        totals = over_pieces(sums, dy, len(rows), 3 * rows.nbytes // len(rows))
+        dbeta, dgamma = sum(totals[1:], totals[0]).reshape(2, -1, self.channels).sum(axis=1)
+        dgamma *= inverse_std
         if not self.frozen:
             self.gamma.grad += dgamma
             self.beta.grad += dbeta
+
         scale = self.gamma.value * inverse_std
-        dx = array_module(dy).empty(flat.shape, dtype=dy.dtype)
+        _, (scale_row, shift, slope) = as_rows(x, scale, dbeta / m, scale * inverse_std * (dgamma / m))
 
-        def work(part: slice) -> None:
-            if use_batch:
-                dx[part] = scale * (flat[part] - dbeta / m - u(part) * (dgamma / m))
-            else:  # the running statistics do not depend on x
-                dx[part] = scale * flat[part]
+        def gradient(x: Array, dy: Array, out: Array) -> None:
+            if not use_batch:  # the running statistics do not depend on x
+                xp.multiply(dy, scale_row, out=out)
+                return
+            xp.subtract(dy, shift, out=out)
+            out *= scale_row
+            moved = x - centre
+            moved *= slope
+            out -= moved
 
-        over_pieces(work, dy, m, flat.nbytes // m)
-        return dx.reshape(dy.shape)
+        return elementwise(gradient, rows, dy_rows).reshape(dy.shape)
 
-    def _batch_statistics(self, flat: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
+    def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Mean and variance of each channel; moves the running ones, unless frozen."""
-        m = flat.shape[0]
+        m = x.size // self.channels
         if m < 2:
             raise ValueError(
-                f"BatchNormalization: one value a channel has no variance (shape {tuple(shape)}); "
+                f"BatchNormalization: one value a channel has no variance (shape {tuple(x.shape)}); "
                 "train on a larger batch"
             )
-        mean = self._sum(lambda part: flat[part], flat) / m
-        variance = self._sum(lambda part: (flat[part] - mean) ** 2, flat) / m
+        mean = channel_sums(x) / m
+        rows, (centre,) = as_rows(x, mean)
+
+        def squares(part: slice) -> Array:
+            moved = rows[part] - centre
+            moved *= moved
+            return column_sums(moved)
+
+        sums = over_pieces(squares, x, len(rows), 2 * rows.nbytes // len(rows))
+        variance = sum(sums[1:], sums[0]).reshape(-1, self.channels).sum(axis=0) / m
         if not self.frozen:
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
                 running *= self.momentum
                 running += (1 - self.momentum) * batch
         return mean, variance
-
-    def _sum(self, values: Callable[[slice], Array], like: Array) -> Array:
-        """The sum over all rows of values(rows), channel by channel, piece by piece."""
-        m = like.shape[0]
-        sums = over_pieces(lambda part: column_sums(values(part)), like, m, like.nbytes // m)
-        return sum(sums[1:], sums[0])

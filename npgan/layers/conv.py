@@ -22,67 +22,112 @@ worked through in pieces whose patches fit the cache (npgan/parallel.py).
 import numpy as np
 
 from npgan.backend import Array, array_module
+from npgan.layers import winograd
 from npgan.layers.base import Layer, Parameter
 from npgan.layers.dense import he_normal, positive
-from npgan.parallel import CACHE, over_pieces
+from npgan.parallel import CACHE, channel_sums, over_pieces, pieces
 
 Pair = tuple[int, int]
 
 
-def correlate(x: Array, weight: Array, stride: Pair, padding: Pair) -> Array:
+def correlate(x: Array, weight: Array, stride: Pair, padding: Pair, bias: Array | None = None) -> Array:
     """Slide the kernel over x: (N, H, W, C), (kh, kw, C, D) -> (N, OH, OW, D)."""
     kh, kw, c, d = weight.shape
     n = x.shape[0]
     oh, ow = output_size(x.shape[1:3], (kh, kw), stride, padding)
+    if winograd.pays(weight, stride):
+        y = winograd.correlate(x, weight, stride, padding, (oh, ow))
+        add_bias(y, bias)
+        return y
     y = array_module(x).empty((n, oh, ow, d), dtype=x.dtype)
-    flat_weight, flat_y = weight.reshape(-1, d), y.reshape(n, oh * ow, d)
+    flat_weight = weight.reshape(-1, d)
 
     def work(part: slice) -> None:
         columns = patches(x[part], (kh, kw), stride, padding)
-        product = columns.reshape(-1, kh * kw * c) @ flat_weight
-        flat_y[part] = product.reshape(-1, oh * ow, d)
+        array_module(x).matmul(columns.reshape(-1, kh * kw * c), flat_weight, out=y[part].reshape(-1, d))
+        add_bias(y[part], bias)
 
-    over_pieces(work, x, n, oh * ow * kh * kw * c * x.itemsize)
+    taps = oh * ow * kh * kw * c
+    over_pieces(work, x, n, taps * x.itemsize, taps * d)
     return y
 
 
-def correlate_adjoint(dy: Array, weight: Array, stride: Pair, padding: Pair, size: Pair) -> Array:
+def correlate_adjoint(
+    dy: Array, weight: Array, stride: Pair, padding: Pair, size: Pair, bias: Array | None = None
+) -> Array:
     """Spread each pixel of dy over the window it came from: (N, OH, OW, D) -> (N, H, W, C), (H, W) = `size`.
 
     The adjoint of `correlate`: <correlate(x), dy> = <x, correlate_adjoint(dy)> for all x and dy.
+
+    Kernel row i lays row a of dy on image row a*s + i - p. In there, s pixels side by side hear the same
+    U = ceil(kw / s) pixels of dy: one matrix product over patches of U pixels gives whole rows, which are added up.
     """
-    kh, kw, c, d = weight.shape
-    n, oh, ow = dy.shape[:3]
-    dx = array_module(dy).empty((n, *size, c), dtype=dy.dtype)
-    flat_weight = weight.reshape(-1, d).T
+    if winograd.pays(weight, stride):
+        dx = winograd.correlate_adjoint(dy, weight, stride, padding, size)
+        add_bias(dx, bias)
+        return dx
+    xp = array_module(dy)
+    n, oh, ow, d = dy.shape
+    kh, kw, c, _ = weight.shape
+    (sh, sw), (ph, pw), (h, w) = stride, padding, size
+    u = -(-kw // sw)
+    kernel = xp.zeros((kh, u * sw, c, d), dtype=dy.dtype)
+    kernel[:, :kw] = weight
+    kernel = kernel.reshape(kh, u, sw, c, d)[:, ::-1]  # the first pixel of a patch meets the last taps
+    kernel = kernel.transpose(0, 2, 3, 1, 4).reshape(kh, sw * c, u * d)
+    wide = min(w, (ow + u - 1) * sw - pw)  # columns of the image that anything lies on
+    dx = xp.empty((n, h, w * c), dtype=dy.dtype)
 
     def work(part: slice) -> None:
-        columns = dy[part].reshape(-1, d) @ flat_weight
-        dx[part] = patches_adjoint(columns.reshape(-1, oh, ow, kh, kw, c), stride, padding, size)
+        columns = windows(pad(dy[part], (0, u - 1)), (1, u), (1, 1), (oh, ow + u - 1)).reshape(-1, u * d)
+        image = dx[part]
+        image[...] = 0
+        for i in range(kh):
+            rows = (columns @ kernel[i].T).reshape(-1, oh, (ow + u - 1) * sw * c)
+            a, row = kernel_row(i, h, oh, sh, ph)
+            image[:, row, : wide * c] += rows[:, a, pw * c : (pw + wide) * c]
+        add_bias(image.reshape(-1, h, w, c), bias)
 
-    over_pieces(work, dy, n, oh * ow * kh * kw * c * dy.itemsize)
-    return dx
+    pixels = oh * (ow + u - 1)
+    over_pieces(work, dy, n, pixels * (u * d + sw * c) * dy.itemsize, pixels * kh * kw * c * d)
+    return dx.reshape(n, h, w, c)
 
 
 def correlate_weight_gradient(x: Array, dy: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
     """Correlate x with dy at every tap: (N, H, W, C), (N, OH, OW, D) -> (kh, kw, C, D).
 
-    Pieces are rows of the kernel: each sums over the whole batch alone, so that no sum depends on the threads.
+    Threads share the rows of the kernel: each sums over the whole batch by itself, piece by piece, so that no sum
+    depends on their number.
     """
-    kh, kw = kernel_size
-    c, d = x.shape[3], dy.shape[3]
-    oh, ow = dy.shape[1:3]
-    dweight = array_module(x).empty((kh, kw * c, d), dtype=x.dtype)
-    flat_dy = dy.reshape(-1, d)
-    padded = pad(x, padding)
+    (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
+    (n, h, w, c), (oh, ow, d) = x.shape, dy.shape[1:]
+    dweight = array_module(x).zeros((kh, kw * c, d), dtype=x.dtype)
 
     def work(part: slice) -> None:
         for i in range(kh)[part]:
-            columns = windows(padded, (kh, kw), stride, (oh, ow))[:, :, :, i]  # N, OH, OW, kw*C
-            dweight[i] = columns.reshape(-1, kw * c).T @ flat_dy
+            a, row = kernel_row(i, h, oh, sh, ph)
+            for some in pieces(x, n, oh * ow * kw * c * x.itemsize):
+                seen = pad(x[some, row], (0, pw))
+                columns = windows(seen, (1, kw), (1, sw), (seen.shape[1], ow)).reshape(-1, kw * c)
+                dweight[i] += columns.T @ dy[some, a].reshape(-1, d)
 
-    over_pieces(work, x, kh, CACHE if kh > 1 else 0)
+    over_pieces(work, x, kh, CACHE, x.shape[0] * oh * ow * kw * c * d)
     return dweight.reshape(kh, kw, c, d)
+
+
+def kernel_row(i: int, h: int, oh: int, stride: int, padding: int) -> tuple[slice, slice]:
+    """The rows a of the output for which kernel row i is inside the image, and its rows there, a*s + i - p."""
+    first = max(0, -((i - padding) // stride))
+    last = max(first, min(oh, (h - 1 - i + padding) // stride + 1))
+    start = first * stride + i - padding
+    return slice(first, last), slice(start, start + (last - first) * stride, stride)
+
+
+def add_bias(y: Array, bias: Array | None) -> None:
+    """Add one number a channel to images, (N, H, W, C) and (C), in place: a row at once, for NumPy is slow at short runs."""
+    if bias is not None:
+        rows = y.reshape(-1, y.shape[2] * y.shape[3])
+        rows += array_module(y).tile(bias, y.shape[2])
 
 
 def pad(x: Array, padding: Pair) -> Array:
@@ -117,29 +162,6 @@ def patches(x: Array, kernel_size: Pair, stride: Pair, padding: Pair) -> Array:
     size = output_size(x.shape[1:3], kernel_size, stride, padding)
     columns = windows(pad(x, padding), kernel_size, stride, size)
     return columns.reshape(*columns.shape[:4], kernel_size[1], x.shape[3])
-
-
-def patches_adjoint(columns: Array, stride: Pair, padding: Pair, size: Pair) -> Array:
-    """Add every window back to where it was cut: (N, OH, OW, kh, kw, C) -> (N, H, W, C).
-
-    Taps within one stride of each other never meet at a pixel, so they are added all at once: for a 4x4 kernel
-    with a stride of 2 these are four additions instead of sixteen.
-    """
-    xp = array_module(columns)
-    n, oh, ow, kh, kw, c = columns.shape
-    (sh, sw), (ph, pw), (h, w) = stride, padding, size
-    rows = oh - 1 + -(-kh // sh)  # in blocks of stride x stride pixels
-    cols = ow - 1 + -(-kw // sw)
-    rows, cols = max(rows, -(-(h + 2 * ph) // sh)), max(cols, -(-(w + 2 * pw) // sw))
-    padded = xp.zeros((n, rows * sh, cols * sw, c), dtype=columns.dtype)
-    blocks = padded.reshape(n, rows, sh, cols, sw * c)
-    columns = columns.reshape(n, oh, ow, kh, kw * c)
-    for a, i in enumerate(range(0, kh, sh)):
-        for b, j in enumerate(range(0, kw, sw)):
-            taps = columns[:, :, :, i : i + sh, j * c : (j + sw) * c]  # N, OH, OW, <= sh, <= sw*C
-            high, wide = taps.shape[3:]
-            blocks[:, a : a + oh, :high, b : b + ow, :wide] += taps.transpose(0, 1, 3, 2, 4)
-    return padded[:, ph : ph + h, pw : pw + w]
 
 
 def output_size(size: Pair, kernel_size: Pair, stride: Pair, padding: Pair) -> Pair:
@@ -192,9 +214,8 @@ class Conv2D(Layer):
                 f"Conv2D: kernel_size {self.kernel_size} does not fit into an input of {x.shape[1:3]} pixels "
                 f"with padding {self.padding}"
             )
-        y = correlate(x, self.weight.value, self.stride, self.padding)
-        if self.bias is not None:
-            y += self.bias.value
+        bias = None if self.bias is None else self.bias.value
+        y = correlate(x, self.weight.value, self.stride, self.padding, bias)
         return self.remember(train, y, x)
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
@@ -202,7 +223,7 @@ class Conv2D(Layer):
         if not self.frozen:
             self.weight.grad += correlate_weight_gradient(x, dy, self.kernel_size, self.stride, self.padding)
             if self.bias is not None:
-                self.bias.grad += dy.sum(axis=(0, 1, 2))
+                self.bias.grad += channel_sums(dy)
         if not input_gradient:
             return None
         return correlate_adjoint(dy, self.weight.value, self.stride, self.padding, x.shape[1:3])
@@ -256,9 +277,8 @@ class Conv2DTranspose(Layer):
             raise ValueError(
                 f"Conv2DTranspose: padding {self.padding} leaves no output for an input of {x.shape[1:3]} pixels"
             )
-        y = correlate_adjoint(x, self.weight.value, self.stride, self.padding, size)
-        if self.bias is not None:
-            y += self.bias.value
+        bias = None if self.bias is None else self.bias.value
+        y = correlate_adjoint(x, self.weight.value, self.stride, self.padding, size, bias)
         return self.remember(train, y, x)
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
@@ -266,7 +286,7 @@ class Conv2DTranspose(Layer):
         if not self.frozen:
             self.weight.grad += correlate_weight_gradient(dy, x, self.kernel_size, self.stride, self.padding)
             if self.bias is not None:
-                self.bias.grad += dy.sum(axis=(0, 1, 2))
+                self.bias.grad += channel_sums(dy)
         return correlate(dy, self.weight.value, self.stride, self.padding) if input_gradient else None
 
 
