@@ -40,6 +40,7 @@ lesson = Lesson(
     data="glyphs",
     device=True,
     resume=True,
+    generate=True,
 )
 args, rng = lesson.args, lesson.rng
 

@@ -8,8 +8,10 @@
 #
 #     python lessons/11_conv_inpainting.py --data mnist            # or a folder, or an IDX file; --mask strokes
 #     python lessons/11_conv_inpainting.py --image photo.jpg       # one picture of your own: 11_own_picture.py
+#     python lessons/11_conv_inpainting.py --resume                # go on with a run that was interrupted
 
 # %%
+import argparse
 import runpy
 import sys
 from pathlib import Path
@@ -17,9 +19,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from npgan import data, filling, masks, show
+from npgan import checkpoint, data, filling, masks, show
 from npgan.adversarial import discriminator_step, generator_step
-from npgan.backend import array_module, to_device, to_numpy
+from npgan.backend import Array, array_module, to_device, to_numpy
 from npgan.errors import DataError
 from npgan.layers import (
     BatchNormalization,
@@ -43,6 +45,12 @@ from npgan.metrics.samples import sliced_wasserstein
 from npgan.optim import Adam, MovingAverage, cosine_decay
 from npgan.training import Run
 
+one_picture = argparse.ArgumentParser(add_help=False)
+one_picture.add_argument("--image")
+if one_picture.parse_known_args()[0].image:  # the second part has flags of its own
+    runpy.run_path(str(Path(__file__).with_name("11_own_picture.py")), run_name="__main__")
+    sys.exit()
+
 STEPS, QUICK_STEPS = 2200, 30
 lesson = Lesson(
     "11_conv_inpainting",
@@ -51,87 +59,25 @@ lesson = Lesson(
     quick_steps=QUICK_STEPS,
     data="glyphs",
     device=True,
+    resume=True,
+    repair=True,
     flags={
         "image": "repair this one picture instead, learning from its undamaged parts (11_own_picture.py)",
         "mask": f"{', '.join(masks.KINDS)}, or a mask file, white = missing (default: centre)",
     },
 )
 args, rng = lesson.args, lesson.rng
-if args.image:
-    runpy.run_path(str(Path(__file__).with_name("11_own_picture.py")), run_name="__main__")
-    sys.exit()
-
-# %% [markdown]
-# ## The images and the hole
-#
-# 8,000 images to learn from, 2,000 others to be scored on. The hole: a quarter of the area, in the middle, where
-# the digit is. Missing pixels are replaced by the mean of the known ones; the mask says which they are (1 = missing).
-
-# %%
-lesson.step("The images and the hole")
 KIND = args.mask or "centre"
-images = data.load(
-    args.data, size=args.size, channels=args.channels, count=900 if args.quick else 10_000, seed=args.seed
-)
-train_images, test_images = images.split(max(1, len(images) // 5), rng)
-H, W, CHANNELS = SHAPE = images.shape
-if H % 4 or W % 4:
-    raise DataError(
-        f"{args.data}: {H} x {W} pixels; both must be divisible by 4, try --size {4 * max(2, H // 4)}"
-    )
-truth = test_images[:]
-test_masks = masks.make(KIND, len(truth), H, W, np.random.default_rng(args.seed + 1000))
-print(f"{args.data}: {len(train_images)} images of shape {SHAPE} to learn from, {len(truth)} to score on")
-print(f"mask: {KIND}, {test_masks.mean():.1%} of the pixels are missing")
-
-# %% [markdown]
-# ## Without training, and how to count
-#
-# PSNR and SSIM on the hole. PSNR is taken image by image and then averaged, as is usual; an exact copy, whose PSNR
-# would be infinite, counts 60 dB. Beside it stands the PSNR of the mean squared error of all images together, which a
-# few lucky copies cannot lift. `nearest image` looks through the same images that the networks learn from. The two
-# slow methods are scored on the first 500 images.
-
-
-# %%
-def score(repaired: np.ndarray) -> dict[str, float]:
-    """Mean and spread over the images, on the hole."""
-    n = len(repaired)
-    each = np.minimum(psnr(repaired, truth[:n], test_masks[:n]), 60)
-    mse = np.mean(4 / 10 ** (each / 10))
-    similarity = ssim(repaired, truth[:n], test_masks[:n])
-    return {
-        "n": n,
-        "psnr": each.mean(),
-        "spread": each.std(),
-        "pooled": 10 * np.log10(4 / mse),
-        "ssim": similarity.mean(),
-        "ssim spread": similarity.std(),
-    }
-
-
-lesson.step("Filling without training")
-damaged = masks.damage(truth, test_masks)
-few = slice(0, 40 if args.quick else 500)
-repairs = {
-    "mean": filling.mean_fill(damaged, test_masks),
-    "harmonic": filling.harmonic_fill(damaged, test_masks, tolerance=1e-4),
-    "segment": filling.segment_fill(damaged[few], test_masks[few]),
-    "patch": filling.patch_fill(damaged[few], test_masks[few]),
-    "nearest image": filling.nearest_image_fill(damaged, test_masks, train_images[:]),
-}
-results = {name: score(repaired) for name, repaired in repairs.items()}
-best = max(results, key=lambda name: results[name]["psnr"])
-best_ssim = max(r["ssim"] for r in results.values())
-for name, r in results.items():
-    print(f"{name:<14} PSNR {r['psnr']:5.2f} dB   SSIM {r['ssim']:.3f}")
+if KIND not in masks.KINDS and not Path(KIND).suffix:
+    raise DataError(f"--mask {KIND}: wanted {', '.join(masks.KINDS)}, or a mask file, such as mask.png")
 
 # %% [markdown]
 # ## The generator
 #
-# An encoder halves the image twice and squeezes it into a code of 128 numbers, which sees the whole image. The noise
-# z joins it there (`Concatenate`), and a decoder goes back up. At each size the encoder's features are joined to the
-# decoder's: skip connections (Ronneberger et al. 2015), which carry exact places past the code.
+# It gets the damaged image and the mask, which is 1 where a pixel is missing and 0 where it is known. An encoder
+# halves the image twice and squeezes it into a code of 128 numbers, which sees the whole image. The noise z joins it
+# there (`Concatenate`), and a decoder goes back up. At each size the encoder's features are joined to the decoder's:
+# skip connections (Ronneberger et al. 2015), which carry exact places past the code.
 #
 #     image, mask 28 x 28 x 2 -> a 14 x 14 x 24 -> b 7 x 7 x 48 -> code 128
 #                           code, z 144 -> 7 x 7 x 48, b -> 14 x 14 x 24, a -> 28 x 28 x 1, in the hole only
@@ -229,12 +175,179 @@ def make_discriminator(shape: tuple[int, int, int], rng: np.random.Generator, wi
     return network
 
 
+def repair(network: Inpainter, images: np.ndarray, mask: np.ndarray, rng) -> np.ndarray:
+    """Repair images of the host, 250 at a time, each with noise of its own, in inference mode."""
+    parts = []
+    for start in range(0, len(images), 250):
+        x, m = images[start : start + 250], mask[start : start + 250]
+        z = rng.standard_normal((len(x), network.noise), dtype=np.float32)
+        x, m, z = (to_device(array, args.device) for array in (masks.damage(x, m), m, z))
+        parts.append(to_numpy(network.forward(x, m, z, train=False)))
+    return np.concatenate(parts)
+
+
+# %% [markdown]
+# ## Only repair
+#
+# A training that is done, or was stopped, repairs other pictures at any time:
+# `--resume out/11_conv_inpainting/GAN-0 --repair my_pictures/` writes each repaired picture as a PNG file, and a grid
+# of original, damaged and repaired ones, and ends here. What `--data` takes will do, at most the first 1,000 images;
+# they get the size and the channels that the network has learned. Known pixels stay as they are.
+
+
+# %%
+def check_size(source: str | Path, height: int, width: int) -> None:
+    """The network halves the size twice. Raises DataError, which names `source`, where that cannot be."""
+    if height % 4 or width % 4:
+        raise DataError(
+            f"{source}: {height} x {width} pixels; both must be divisible by 4, "
+            f"try --size {4 * max(2, height // 4)}"
+        )
+
+
+if args.repair is not None:
+    H, W, CHANNELS = SHAPE = lesson.resumed_shape()
+    check_size(args.resume, H, W)
+    if checkpoint.read_settings(args.resume).get("training") == "synthesis":
+        raise DataError(
+            f"{args.resume}: this network draws and does not repair; take --resume {args.out / 'GAN-0'}"
+        )
+    average = MovingAverage(Inpainter(SHAPE, rng).to(args.device))
+    checkpoint.load(args.resume, {"average": average})
+    pictures = data.load(
+        args.repair, size=H if H == W else None, channels=CHANNELS, count=1000, seed=args.seed
+    )
+    if pictures.shape != SHAPE:  # not square: nothing says how to resize
+        raise DataError(f"{args.repair}: images of shape {pictures.shape}, the network repairs {SHAPE}")
+    holes = masks.make(KIND, len(pictures), H, W, rng)
+    print(f"{args.repair}: {len(pictures)} images, mask {KIND}, weights of {args.resume}")
+    for start in range(0, len(pictures), 250):
+        original, hole = pictures[start : start + 250], holes[start : start + 250]
+        repaired = repair(average.layer, original, hole, rng)
+        lesson.pictures(repaired, "repaired", start, before=[original, masks.damage(original, hole)])
+    raise SystemExit
+
+# %% [markdown]
+# ## The images and the hole
+#
+# 8,000 images to learn from, 2,000 others to be scored on. The hole: a quarter of the area, in the middle, where
+# the digit is. Missing pixels are replaced by the mean of the known ones; the mask says which they are (1 = missing).
+
+# %%
+lesson.step("The images and the hole")
+images = data.load(
+    args.data, size=args.size, channels=args.channels, count=900 if args.quick else 10_000, seed=args.seed
+)
+train_images, test_images = images.split(max(1, len(images) // 5), rng)
+H, W, CHANNELS = SHAPE = images.shape
+check_size(args.data, H, W)
+truth = test_images[:]
+test_masks = masks.make(KIND, len(truth), H, W, np.random.default_rng(args.seed + 1000))
+print(f"{args.data}: {len(train_images)} images of shape {SHAPE} to learn from, {len(truth)} to score on")
+print(f"mask: {KIND}, {test_masks.mean():.1%} of the pixels are missing")
+
+# %% [markdown]
+# ## Without training, and how to count
+#
+# PSNR and SSIM on the hole. PSNR is taken image by image and then averaged, as is usual; an exact copy, whose PSNR
+# would be infinite, counts 60 dB. Beside it stands the PSNR of the mean squared error of all images together, which a
+# few lucky copies cannot lift. `nearest image` looks through the same images that the networks learn from. The two
+# slow methods are scored on the first 500 images.
+
+
+# %%
+def score(repaired: np.ndarray) -> dict[str, float]:
+    """Mean and spread over the images, on the hole."""
+    n = len(repaired)
+    each = np.minimum(psnr(repaired, truth[:n], test_masks[:n]), 60)
+    mse = np.mean(4 / 10 ** (each / 10))
+    similarity = ssim(repaired, truth[:n], test_masks[:n])
+    return {
+        "n": n,
+        "psnr": each.mean(),
+        "spread": each.std(),
+        "pooled": 10 * np.log10(4 / mse),
+        "ssim": similarity.mean(),
+        "ssim spread": similarity.std(),
+    }
+
+
+lesson.step("Filling without training")
+damaged = masks.damage(truth, test_masks)
+few = slice(0, 40 if args.quick else 500)
+repairs = {
+    "mean": filling.mean_fill(damaged, test_masks),
+    "harmonic": filling.harmonic_fill(damaged, test_masks, tolerance=1e-4),
+    "segment": filling.segment_fill(damaged[few], test_masks[few]),
+    "patch": filling.patch_fill(damaged[few], test_masks[few]),
+    "nearest image": filling.nearest_image_fill(damaged, test_masks, train_images[:]),
+}
+results = {name: score(repaired) for name, repaired in repairs.items()}
+best = max(results, key=lambda name: results[name]["psnr"])
+best_ssim = max(r["ssim"] for r in results.values())
+for name, r in results.items():
+    print(f"{name:<14} PSNR {r['psnr']:5.2f} dB   SSIM {r['ssim']:.3f}")
+
+# %% [markdown]
+# ## The generator at this size
+
+# %%
 lesson.step("The generator")
 example = Inpainter(SHAPE, np.random.default_rng(0))
 for name, part in example.children().items():
     count = sum(parameter.value.size for parameter in part.parameters())
     if count:
         print(f"{name:<8} {count:9,} weights")
+
+# %% [markdown]
+# ## Many trainings, one lesson
+#
+# A dozen networks follow, one after the other: for three seeds one that learns from the error alone, and a GAN that
+# goes on from there; a GAN for each point of the trade-off; a generator for the search. Each training has a folder of
+# its own, where its `Run` saves all that it changes, the generator of its random numbers too. `--resume` takes the
+# newest checkpoint, or the one that it names. The trainings before that one are done: they get their last state. It
+# goes on, and those after it start from the beginning. So the lesson ends with the same weights and the same table,
+# to the bit, as if it had never been interrupted.
+
+# %%
+# Of each point of the trade-off the weights of reconstruction and adversarial part.
+POINTS = {"0": (1.0, 0.0), "0.001": (1.0, 0.001), "0.01": (1.0, 0.01), "0.1": (1.0, 0.1), "only": (0.0, 1.0)}
+if args.quick:
+    POINTS = {"0": (1.0, 0.0), "only": (0.0, 1.0)}
+SEEDS = range(3)
+TRAININGS = [f"{what}-{number}" for number in SEEDS for what in ("reconstruction", "GAN")]  # in their order
+TRAININGS += [f"weight-{label}" for label in POINTS] + ["synthesis"]
+reached = checkpoint.read_settings(args.resume).get("training") if args.resume else None
+if args.resume and reached not in TRAININGS:
+    raise DataError(f"{args.resume}: is of the training {reached!r}, wanted one of {', '.join(TRAININGS)}")
+
+
+def checkpoint_of(name: str, steps: int) -> Path | None:
+    """Where a training goes on: at its end, at the file of --resume, or (None) at its beginning."""
+    if not args.resume or TRAININGS.index(name) > TRAININGS.index(reached):
+        return None
+    if name == reached:
+        return args.resume
+    return checkpoint.path_for(args.resume.absolute().parent.parent / name, steps)
+
+
+def start_run(name: str, steps: int, parts: checkpoint.Parts) -> Run:
+    """The run of one of TRAININGS. Where it goes on, the parts get their state from there.
+
+    Raises DataError where the checkpoint is missing, broken, or was made with other settings.
+    """
+    run = Run(
+        steps,
+        step_through=args.step,
+        parts=parts,
+        settings=lesson.settings() | {"images": len(train_images), "shape": SHAPE, "training": name},
+        folder=lesson.folder(name),
+        resume=checkpoint_of(name, steps),
+    )
+    if run.done and not checkpoint.path_for(run.folder, run.done).exists():
+        run.save()  # --out is another folder: it gets all that a further --resume needs
+    return run
+
 
 # %% [markdown]
 # ## Two teachers
@@ -248,7 +361,7 @@ for name, part in example.children().items():
 
 
 # %%
-def draw(count: int, rng: np.random.Generator):
+def draw(count: int, rng: np.random.Generator) -> list[Array]:
     """Training images, their masks, and noise."""
     rows = rng.integers(len(train_images), size=count)
     mask = masks.make(KIND, count, H, W, rng)
@@ -256,14 +369,32 @@ def draw(count: int, rng: np.random.Generator):
     return [to_device(array, args.device) for array in (train_images[rows], mask, noise)]
 
 
-def train(network: Inpainter, steps: int, rng, *, reconstruction=1.0, adversarial=0.0, rate=2e-3, batch=32):
-    """Train `network` in place; return the moving average of its weights, as a network, and the history."""
+def train(
+    name: str,
+    network: Inpainter,
+    steps: int,
+    rng,
+    *,
+    reconstruction=1.0,
+    adversarial=0.0,
+    rate=2e-3,
+    batch=32,
+):
+    """Do the training `name`, with `network` in place; return the moving average of its weights, and the run."""
     xp = array_module(network.parameters()[0].value)
     discriminator = make_discriminator(SHAPE, rng).to(args.device)
     g_optimizer = Adam(network.parameters(), cosine_decay(rate, rate / 100, steps), beta_1=0.9)
     d_optimizer = Adam(discriminator.parameters(), cosine_decay(4e-4, 4e-6, steps))
     average = MovingAverage(network)
-    run = Run(steps, step_through=args.step)
+    parts = {
+        "network": network,
+        "discriminator": discriminator,
+        "g_optimizer": g_optimizer,
+        "d_optimizer": d_optimizer,
+        "average": average,
+        "rng": rng,
+    }
+    run = start_run(name, steps, parts)
     for _ in run:
         real, mask, noise = draw(batch, rng)
         fake = network.forward(masks.damage(real, mask), mask, noise)
@@ -290,17 +421,6 @@ def train(network: Inpainter, steps: int, rng, *, reconstruction=1.0, adversaria
     return average.layer, run
 
 
-def repair(network: Inpainter, images: np.ndarray, mask: np.ndarray, rng) -> np.ndarray:
-    """Repair images of the host, 250 at a time, each with noise of its own, in inference mode."""
-    parts = []
-    for start in range(0, len(images), 250):
-        x, m = images[start : start + 250], mask[start : start + 250]
-        z = rng.standard_normal((len(x), network.noise), dtype=np.float32)
-        x, m, z = (to_device(array, args.device) for array in (masks.damage(x, m), m, z))
-        parts.append(to_numpy(network.forward(x, m, z, train=False)))
-    return np.concatenate(parts)
-
-
 def copy_of(network: Inpainter) -> Inpainter:
     """A new network with the same weights."""
     other = Inpainter(SHAPE, np.random.default_rng(0)).to(args.device)
@@ -319,12 +439,13 @@ lesson.step("Three seeds")
 GAME_STEPS, WEIGHT = max(8, args.steps // 8), 0.01
 GAME = dict(rate=5e-4)
 starts, by_seed = [], {"reconstruction": [], "GAN": []}
-for number in range(3):
+for number in SEEDS:
     seed_rng = np.random.default_rng(args.seed + number)
     print(f"-- seed {args.seed + number}: reconstruction, then the game")
-    start, _ = train(Inpainter(SHAPE, seed_rng).to(args.device), args.steps, seed_rng)
+    network = Inpainter(SHAPE, seed_rng).to(args.device)
+    start, _ = train(f"reconstruction-{number}", network, args.steps, seed_rng)
     starts.append(start)
-    gan, run = train(copy_of(start), GAME_STEPS, seed_rng, adversarial=WEIGHT, **GAME)
+    gan, run = train(f"GAN-{number}", copy_of(start), GAME_STEPS, seed_rng, adversarial=WEIGHT, **GAME)
     for name, network in (("reconstruction", start), ("GAN", gan)):
         repaired = repair(network, truth, test_masks, seed_rng)
         by_seed[name].append(score(repaired))
@@ -382,15 +503,13 @@ def distance(repaired: np.ndarray) -> float:
 
 
 lesson.step("The trade-off")
-POINTS = {"0": (1.0, 0.0), "0.001": (1.0, 0.001), "0.01": (1.0, 0.01), "0.1": (1.0, 0.1), "only": (0.0, 1.0)}
-if args.quick:
-    POINTS = {"0": (1.0, 0.0), "only": (0.0, 1.0)}
 players, curve = {}, {}
 for label, (reconstruction, adversarial) in POINTS.items():
     print(f"-- adversarial weight {label}")
     point_rng = np.random.default_rng(args.seed + 10)
     weights = dict(reconstruction=reconstruction, adversarial=adversarial)
-    players[label], _ = train(copy_of(starts[0]), GAME_STEPS, point_rng, **weights, **GAME)
+    network = copy_of(starts[0])
+    players[label], _ = train(f"weight-{label}", network, GAME_STEPS, point_rng, **weights, **GAME)
     repaired = repair(players[label], truth, test_masks, point_rng)
     curve[label] = {
         **score(repaired),
@@ -506,7 +625,15 @@ synthesis_steps = max(8, 2 * args.steps // 3)
 g_optimizer = Adam(synthesis.parameters(), cosine_decay(1e-3, 1e-5, synthesis_steps))
 d_optimizer = Adam(judge.parameters(), cosine_decay(4e-4, 4e-6, synthesis_steps))
 average = MovingAverage(synthesis)
-run = Run(synthesis_steps, step_through=args.step)
+parts = {
+    "synthesis": synthesis,
+    "judge": judge,
+    "g_optimizer": g_optimizer,
+    "d_optimizer": d_optimizer,
+    "average": average,
+    "rng": search_rng,
+}
+run = start_run("synthesis", synthesis_steps, parts)
 for _ in run:
     real, _, _ = draw(32, search_rng)
     fake = synthesis.forward(to_device(search_rng.standard_normal((32, 32), dtype=np.float32), args.device))
@@ -561,6 +688,7 @@ for row in rows:
             axes.set_xlabel(f"{p:.1f} dB  {s:.2f}", fontsize=8)
 figure.tight_layout(pad=0.4)
 lesson.picture(figure, "repairs.png")
+print(f"   to repair others: --resume {args.out / 'GAN-0'} --repair PICTURES")
 
 # %% [markdown]
 # ## Checks

@@ -2,6 +2,7 @@
 # # Lesson 11, second part. Repairing a picture of your own
 #
 #     python lessons/11_conv_inpainting.py --image photo.jpg --mask mask.png
+#     python lessons/11_own_picture.py --resume                    # go on with a run that was interrupted
 #
 # There is one picture, with a hole, and nothing else to learn from. But around the hole there is plenty of the same
 # picture: its edges, its colours, its grain. Cut holes of the same shape into undamaged parts, learn to fill those,
@@ -46,6 +47,7 @@ lesson = Lesson(
     steps=STEPS,
     quick_steps=QUICK_STEPS,
     device=True,
+    resume=True,
     flags={
         "image": "the picture to repair (default: a part of matplotlib's photograph)",
         "mask": "a picture of the same size, white where pixels are missing (default: a square is drawn)",
@@ -295,6 +297,7 @@ print(f"discriminator {sum(p.value.size for p in discriminator.parameters()):,}"
 # ## Training
 #
 # First the squared error alone; after a third of the steps the discriminator joins in, and asks for grain and edges.
+# `--resume` makes the same windows again, from the same seed, and goes on with the training to the same bits.
 
 # %%
 lesson.step("Training")
@@ -308,7 +311,21 @@ def draw_noise(count: int, h: int, w: int):
     return to_device(rng.standard_normal((count, h, w, 1), dtype=np.float32), args.device)
 
 
-run = Run(args.steps, step_through=args.step)
+run = Run(
+    args.steps,
+    step_through=args.step,
+    parts={
+        "generator": generator,
+        "discriminator": discriminator,
+        "g_optimizer": g_optimizer,
+        "d_optimizer": d_optimizer,
+        "average": average,
+        "rng": rng,
+    },
+    settings=lesson.settings() | {"shape": picture.shape},
+    folder=args.out,
+    resume=args.resume,
+)
 for step in run:
     chosen = rng.choice(len(truth), BATCH, replace=False)
     flip = (slice(None), slice(None), slice(None, None, rng.choice([-1, 1])))  # mirror half of the batches

@@ -69,10 +69,13 @@ def in_folder(folder: Path) -> list[Path]:
 
 
 def find(path: Path) -> Path:
-    """`path`, or where it is a folder the checkpoint in it that was written last. Raises DataError if none is."""
+    """`path`, or where it is a folder the checkpoint in it that was written last. Raises DataError if none is.
+
+    A folder that holds none itself may hold the folders of several trainings; then the last of all is meant.
+    """
     if not path.is_dir():
         return path
-    found = in_folder(path)
+    found = in_folder(path) or [file for folder in path.glob("*") for file in in_folder(folder)]
     if not found:
         raise DataError(f"{path}: holds no checkpoint (checkpoint-*.npz) to resume from")
     return max(found, key=lambda file: (file.stat().st_mtime_ns, file.name))

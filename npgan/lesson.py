@@ -1,8 +1,10 @@
 """Step-through: what every lesson script shares. Flags, headings, pauses, pictures."""
 
 import argparse
+import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +28,11 @@ class Lesson:
         lesson.picture(figure, "sizes.png")  # saved in the output folder, shown in a notebook
 
     `steps` and `quick_steps` add --steps, for lessons that train; `data` adds --data, --size and --channels, for
-    lessons that load images; `device` adds --device; `resume` adds --resume and --generate; `flags` (name -> help)
-    adds flags of the lesson's own, each with a value, None where it is not given. The parsed flags are
-    `lesson.args`; `args.steps` is already the number to run, with --quick or without. With --resume the flags
-    that are not given, --out too, are those of the run that goes on; `args.resume` is its checkpoint or None.
+    lessons that load images; `device` adds --device; `resume` adds --resume, `generate` and `repair` add --generate
+    and --repair to it; `flags` (name -> help) adds flags of the lesson's own, each with a value, None where it is
+    not given. The parsed flags are `lesson.args`; `args.steps` is already the number to run, with --quick or
+    without. With --resume the flags that are not given, --out too, are those of the run that goes on;
+    `args.resume` is its checkpoint or None.
     """
 
     def __init__(
@@ -42,11 +45,14 @@ class Lesson:
         data: str | None = None,
         device: bool = False,
         resume: bool = False,
+        generate: bool = False,
+        repair: bool = False,
         flags: dict[str, str] | None = None,
         argv: list[str] | None = None,
     ):
         sys.excepthook = _report_errors
         self.name = name
+        self._kinds = SETTINGS | dict.fromkeys(flags or {}, str)
         parser = argparse.ArgumentParser(prog=f"{name}.py", description=title)
         add = parser.add_argument
         add("--step", action="store_true", help="wait for Enter at each step")
@@ -78,11 +84,18 @@ class Lesson:
                 metavar="FILE",
                 help="go on from a checkpoint (without FILE: the newest in the output folder)",
             )
+        if generate:
             add(
                 "--generate",
                 type=int,
                 metavar="N",
                 help="do not train: draw N samples with the weights of the checkpoint of --resume",
+            )
+        if repair:
+            add(
+                "--repair",
+                metavar="PICTURES",
+                help="do not train: repair these (what --data takes) with the weights of the checkpoint of --resume",
             )
         for flag, meaning in (flags or {}).items():
             add(f"--{flag}", help=meaning)
@@ -98,14 +111,14 @@ class Lesson:
         self.args = parser.parse_args(argv)
         if getattr(self.args, "resume", None) is not None:
             path = checkpoint.find(Path(self.args.resume or self.args.out))
-            parser.set_defaults(out=path.parent, **self._settings_of(path))
+            parser.set_defaults(**self._settings_of(path))
             self.args = parser.parse_args(argv)
             self.args.resume = path
-        if getattr(self.args, "generate", None) is not None:
-            if self.args.resume is None:
-                parser.error("--generate needs --resume: the checkpoint whose weights draw")
-            if self.args.generate < 1:
-                parser.error(f"--generate must be at least 1, got {self.args.generate}")
+        for name in ("generate", "repair"):
+            if getattr(self.args, name, None) is not None and self.args.resume is None:
+                parser.error(f"--{name} needs --resume: the checkpoint whose weights {name}")
+        if getattr(self.args, "generate", None) is not None and self.args.generate < 1:
+            parser.error(f"--generate must be at least 1, got {self.args.generate}")
         if steps is not None:
             if self.args.steps is None:
                 self.args.steps = quick_steps if self.args.quick else steps
@@ -127,7 +140,7 @@ class Lesson:
     def settings(self) -> dict[str, str | int | bool | None]:
         """The flags that shape the run, for its checkpoints: who resumes one must have the same."""
         args = vars(self.args)
-        return {"lesson": self.name, **{name: args[name] for name in SETTINGS if name in args}}
+        return {"lesson": self.name, **{name: args[name] for name in self._kinds if name in args}}
 
     def resumed_shape(self) -> tuple[int, int, int]:
         """The shape of the images of the run that --resume names, from its settings."""
@@ -142,17 +155,20 @@ class Lesson:
             )
         return tuple(shape)
 
-    def _settings_of(self, path: Path) -> dict[str, str | int | bool | None]:
-        """The flags of the run that wrote a checkpoint."""
+    def _settings_of(self, path: Path) -> dict[str, str | int | bool | Path | None]:
+        """The flags of the run that wrote a checkpoint; --out is above its folder where each training has one."""
         found = checkpoint.read_settings(path)
         if found.get("lesson") != self.name:
             raise DataError(f"{path}: is of {found.get('lesson')!r}, this is {self.name!r}")
-        for name, kind in SETTINGS.items():
+        for name, kind in self._kinds.items():
             if type(found.get(name)) not in (kind, type(None)):
                 raise DataError(
                     f"{path}: its setting {name} should be {kind.__name__}, is {found[name]!r:.80}"
                 )
-        return {name: found[name] for name in SETTINGS if name in found}
+        out = path.parent
+        if path.absolute().parent.name == found.get("training"):
+            out = path.absolute().parent.parent
+        return {"out": out} | {name: found[name] for name in self._kinds if name in found}
 
     def step(self, heading: str) -> None:
         """Begin a step: print its heading, after the learner's Enter where --step was given."""
@@ -182,20 +198,30 @@ class Lesson:
             print(f"   picture: {path}")
         return path
 
-    def pictures(self, images: np.ndarray, name: str, first: int = 0) -> None:
-        """Save images (N, H, W, 1 or 3) in [-1, 1] as PNG files name/0000.png, ..., numbered from `first`.
-
-        The first call, first=0, shows them as a grid too.
-        """
+    def folder(self, name: str) -> Path:
+        """A folder in the output folder, made if it is not there. Raises DataError where it cannot be."""
         folder = self.args.out / name
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise DataError(f"{folder}: the folder cannot be made ({error.strerror})") from error
+        return folder
+
+    def pictures(
+        self, images: np.ndarray, name: str, first: int = 0, before: Sequence[np.ndarray] = ()
+    ) -> None:
+        """Save images (N, H, W, 1 or 3) in [-1, 1] as PNG files name/0000.png, ..., numbered from `first`.
+
+        The first call, first=0, shows them as a grid too, each behind those of `before`: arrays like `images`.
+        """
+        folder = self.folder(name)
         for number, image in enumerate(images, start=first):
             self.save(show.image_grid(image[None], gap=0), f"{name}/{number:04d}.png")
         if first == 0:
-            self.picture(show.image_grid(images, scale=max(1, 56 // images.shape[1])), f"{name}.png")
+            rows = np.stack([*before, images], axis=1)  # N, how many side by side, H, W, C
+            columns = rows.shape[1] * math.ceil(math.sqrt(len(images) / rows.shape[1]))
+            rows, scale = rows.reshape(-1, *images.shape[1:]), max(1, 56 // images.shape[1])
+            self.picture(show.image_grid(rows, columns, scale=scale), f"{name}.png")
         print(f"   {len(images)} images: {folder}")
 
     def end(self) -> None:

@@ -157,6 +157,18 @@ def test_the_last_few_are_kept_and_other_runs_left_alone(tmp_path, every_step):
     assert checkpoint.in_folder(tmp_path)[-1] == other and len(checkpoint.in_folder(tmp_path)) == 4
 
 
+def test_the_newest_of_several_trainings_is_found_but_first_of_all_that_of_the_folder_itself(tmp_path):
+    parts = make_parts()
+    for number, name in enumerate(["b/checkpoint-00000009.npz", "c/checkpoint-00000001.npz", "c/deep/a.npz"]):
+        path = tmp_path / name
+        path.parent.mkdir()
+        os.utime(write(path, parts), (number, number))
+    assert checkpoint.find(tmp_path) == tmp_path / "c" / "checkpoint-00000001.npz"
+    own = write(checkpoint.path_for(tmp_path, 2), parts)
+    os.utime(own, (0, 0))
+    assert checkpoint.find(tmp_path) == own
+
+
 def test_parts_that_are_not_asked_for_are_left_alone(tmp_path):
     parts, others = make_parts(), make_parts(seed=1)
     path = write(tmp_path / "a.npz", parts)
