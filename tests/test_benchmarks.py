@@ -1,19 +1,25 @@
-"""The benchmarks: their clock, their arithmetic, their model and their tables, on networks of a few pixels."""
+"""The benchmarks: their games, clock, arithmetic, model and tables, on networks of a few pixels."""
 
+import ast
 import csv
 import itertools
+from pathlib import Path
+from types import SimpleNamespace
 
 import bench_gan_step
 import bench_layers
+import bench_vs_torch
 import gpu_report
 import model
 import networks
+import numpy as np
 import pytest
 import strict_cupy
 import timing
 import work
 from layer_table import LAYERS, make
 
+from npgan import masks
 from npgan.backend import to_device
 from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, LeakyReLU, Sequential
 
@@ -22,13 +28,16 @@ NO_TIME = {"seconds": 0.0, "least": 2}
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """The benchmarks time two tiny networks, and tiny products."""
+    """The benchmarks time tiny networks, and tiny products."""
     workloads = {
         "DCGAN 64x64x3, width 16": lambda rng: networks.dcgan(8, 3, 2, 3, 4, rng),
         "DCGAN 28x28x1, width 32": lambda rng: networks.dcgan(8, 1, 2, 3, 4, rng),
     }
+    monkeypatch.setattr(bench_layers, "SEQUENTIAL", dict(workloads))
+    workloads["inpainting GAN 28x28x1"] = lambda rng: networks.inpainting_gan((8, 8, 1), 3, rng)
+    monkeypatch.setattr(bench_gan_step, "WORKLOADS", workloads)
+    monkeypatch.setattr(bench_vs_torch, "WORKLOADS", workloads)
     for module in (bench_layers, bench_gan_step):
-        monkeypatch.setattr(module, "WORKLOADS", workloads)
         monkeypatch.setattr(
             module, "measure", lambda *args, **keywords: timing.measure(*args, **keywords | NO_TIME)
         )
@@ -46,6 +55,61 @@ def absent(monkeypatch):
 @pytest.fixture
 def double(monkeypatch):
     return strict_cupy.install(monkeypatch)
+
+
+# The games -----------------------------------------------------------------------------------------------
+
+
+def lesson_11(*names: str) -> dict:
+    """The namespace of lesson 11 with its imports and what it defines by these names; no more of it runs."""
+    source = (Path(__file__).parents[1] / "lessons" / "11_conv_inpainting.py").read_text(encoding="utf-8")
+    nodes = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Import | ast.ImportFrom) or getattr(node, "name", "") in names
+    ]
+    namespace = {}
+    exec(compile(ast.Module(nodes, []), "lesson 11", "exec"), namespace)
+    return namespace
+
+
+class OneStep(list):
+    """What lesson 11 takes for a run, without its progress."""
+
+    def __init__(self, steps, step_through):
+        super().__init__(range(steps))
+
+    def log(self, **figures):
+        self.figures = figures
+
+
+def test_a_round_of_repairing_is_that_of_lesson_11(rng):
+    shape = 8, 12, 2
+    game = networks.inpainting_gan(shape, 16, rng).start(dtype=np.float64)
+    real, mask, noise, other, other_mask = batch = [array.astype(float) for array in game.draw(5, rng)]
+    np.testing.assert_array_equal(mask, masks.make("centre", 5, 8, 12, rng))
+
+    lesson = lesson_11("convolution", "transposed", "Inpainter", "make_discriminator", "train")
+    network = lesson["Inpainter"](shape, rng).astype(float)
+    judge = lesson["make_discriminator"](shape, rng).astype(float)
+    network.load_state(game.generator.state())
+    judge.load_state(game.discriminator.state())
+    batches = iter([(real, mask, noise), (other, other_mask, None)])
+    lesson |= {"SHAPE": shape, "CHANNELS": 2, "args": SimpleNamespace(device="numpy", step=False)}
+    lesson |= {"draw": lambda count, rng: next(batches), "make_discriminator": lambda shape, rng: judge}
+    lesson["Run"] = OneStep
+    _, run = lesson["train"](network, 1, rng, adversarial=game.adversarial, rate=5e-4)
+
+    assert game.step(*batch) == pytest.approx([run.figures[name] for name in ("d_loss", "g_loss", "mse")])
+    for ours, theirs in ((game.generator, network), (game.discriminator, judge)):
+        for name, array in theirs.arrays().items():
+            np.testing.assert_allclose(ours.arrays()[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_both_games_are_the_same_in_pytorch(tiny):
+    pytest.importorskip("torch")
+    for name in tiny:
+        bench_vs_torch.assert_parity(name, 4)
 
 
 # The clock -----------------------------------------------------------------------------------------------
@@ -109,6 +173,17 @@ def test_work_of_layers_by_hand():
     )  # input pixels
     assert work.flops(LeakyReLU(), (2, 3), (2, 3)) == 0
     assert work.least_bytes(Flatten(), (2, 3, 1), (2, 3)) == (0, 0)
+
+
+def test_every_layer_of_a_network_is_met_once_though_it_is_no_row(tiny, double, rng):
+    play = bench_gan_step.OnDevice(tiny["inpainting GAN 28x28x1"](rng), 2, "cupy", rng)
+    generator, (seen, _) = play.game.generator, play.game.inputs(*play.batch)
+    found = work.shapes(generator, *seen)
+    layers = [layer for layer, _, _ in found]
+    assert len(set(layers)) == len(layers) == len([x for x in generator.walk() if not x.children()])
+    assert found[0][1:] == ((2, 8, 8, 2), (2, 8, 8, 2)) and found[-1][1:] == ((2, 8, 8, 1), (2, 8, 8, 1))
+    kernels = model.record(lambda: generator.forward(*seen, train=False))
+    assert product_flops(kernels) == sum(work.flops(*each) for each in found)
 
 
 @pytest.mark.parametrize("name", [name for name in LAYERS if name.startswith(("Dense", "Conv2D"))])
@@ -198,7 +273,7 @@ def test_calls_of_a_function_are_told_apart(double):
 
 def test_model_of_a_step_counts_all_of_it(tiny):
     name = "DCGAN 64x64x3, width 16"
-    kernels, uploaded = model.record_step(tiny[name], 4, bench_gan_step.Game)
+    kernels, uploaded = model.record_step(tiny[name], 4, bench_gan_step.OnDevice)
     assert uploaded == 4 * 4 * (8 * 8 * 3 + 3)
     assert {"Adam.update", "BatchNormalization.forward", "LeakyReLU.backward"} <= {
         k.function for k in kernels
@@ -239,7 +314,7 @@ def test_bench_gan_step_gives_transfers_apart_where_there_is_a_gpu(tiny, double,
     bench_gan_step.main(["--quick", "--batch", "2", "--csv", str(tmp_path / "steps.csv")])
     with open(tmp_path / "steps.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["device"] for row in rows] == ["numpy", "cupy"] * 2
+    assert [row["device"] for row in rows] == ["numpy", "cupy"] * 3
     assert rows[0]["upload ms"] == "none" and ".." in rows[1]["upload ms"] and ".." in rows[1]["download ms"]
 
 
