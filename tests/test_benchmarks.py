@@ -8,8 +8,10 @@ from types import SimpleNamespace
 
 import bench_gan_step
 import bench_layers
+import bench_scaling
 import bench_vs_torch
 import gpu_report
+import memory
 import model
 import networks
 import numpy as np
@@ -330,6 +332,64 @@ def test_unknown_network_is_refused_by_name(tiny, capsys):
     with pytest.raises(SystemExit):
         bench_gan_step.main(["--only", "StyleGAN"])
     assert "--only StyleGAN: none of DCGAN 64x64x3" in capsys.readouterr().err
+
+
+# Growth --------------------------------------------------------------------------------------------------
+
+
+def test_the_interval_of_a_median_by_hand():
+    assert bench_scaling.middle([3.0, 1.0, 2.0]) == (2.0, 1.0, 3.0)
+    assert bench_scaling.middle(range(15)) == (7.0, 3, 11)  # 3 or fewer heads of 15: once in 57
+    assert bench_scaling.shown([2.0]) == "2 (2..2)"
+
+
+def test_sizes_take_turns():
+    played = iter(range(6))
+    assert bench_scaling.take_turns([lambda: next(played)] * 3, 2).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_peak_memory_is_that_of_the_other_process():
+    little = memory.peak_memory("import numpy")
+    much = memory.peak_memory("import numpy; numpy.ones(2**26, numpy.uint8)")
+    assert 5 < little < 100 and 60 < much - little < 70
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_where_pixels_grow_the_convolutions_stay(rng, quick):
+    points = bench_scaling.series(quick)["pixels, DCGAN, width 4" if quick else "pixels, DCGAN, width 16"]
+    found = []
+    for network, _ in points:
+        game = networks.dcgan(*network, rng)
+        layers = [*game.generator.layers, *game.discriminator.layers]
+        found.append([x.weight.value.shape for x in layers if isinstance(x, Conv2D | Conv2DTranspose)])
+    assert len(found[0]) == 8 and all(shapes == found[0] for shapes in found)
+
+
+def test_bench_scaling_prints_its_tables_and_claims(monkeypatch, capsys):
+    monkeypatch.setattr(bench_scaling, "peak_memory", lambda statement: exec(statement) or 50.0)
+    monkeypatch.setattr(bench_scaling, "measure", lambda *a, **k: timing.measure(*a, **k | NO_TIME))
+    monkeypatch.setattr(bench_scaling, "IMPORTS", ["pass", "pass"])
+    assert bench_scaling.main(["--quick"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith(("holds", "FAILS"))]) == 5
+    assert len([line for line in lines if line.endswith("| 50 | 1.00 |")]) == 6
+    assert any(line.startswith("holds") and line.endswith("4.2 times that at 4: 1.00") for line in lines)
+
+
+@pytest.mark.parametrize(("power", "most"), [(1.0, 4.1), (1.1, 4.1), (1.0, 4.3)])
+def test_bench_scaling_fails_where_a_claim_does(monkeypatch, capsys, power, most):
+    points = [bench_scaling.Point((8, 1, 2, 3, 4), batch) for batch in (2, 8)]
+    monkeypatch.setattr(bench_scaling, "series", lambda quick: {"batch": points})
+    times = np.array([[point.pixels**power for point in points]] * 15) * np.linspace(1, 2, 15)[:, None]
+    monkeypatch.setattr(bench_scaling, "take_turns", lambda turns, rounds: times)
+    monkeypatch.setattr(
+        bench_scaling, "peak_memory", lambda statement: 10 * most if ", 8)" in statement else 10
+    )
+    monkeypatch.setattr(bench_scaling, "time_imports", lambda rounds: None)
+    good = power == 1 and most < 4.2
+    assert bench_scaling.main([]) == (0 if good else 1)
+    assert ("FAILS" in capsys.readouterr().out) != good
 
 
 # The report ----------------------------------------------------------------------------------------------
