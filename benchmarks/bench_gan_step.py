@@ -12,7 +12,8 @@ from pathlib import Path
 
 import model
 import numpy as np
-from networks import WORKLOADS, Workload
+from games import Game
+from networks import WORKLOADS
 from timing import (
     Timing,
     best,
@@ -27,31 +28,22 @@ from timing import (
 )
 from work import step_work
 
-from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device, to_numpy
-from npgan.optim import Adam
 
 
-class Game:
-    """Both players of a workload and a batch for each, on a device."""
+class OnDevice:
+    """A game with its batch on a device."""
 
-    def __init__(self, workload: Workload, batch: int, device: str, rng: np.random.Generator):
-        self.device = device
-        self.host_noise = rng.standard_normal((batch, workload.latent), dtype=np.float32)
-        self.host_real = rng.uniform(-1, 1, (batch, *workload.shape)).astype(np.float32)
+    def __init__(self, game: Game, count: int, device: str, rng: np.random.Generator):
+        self.game, self.device = game.start(device), device
+        self.host_batch = game.draw(count, rng)
         self.upload()
-        self.generator = workload.generator.to(device)
-        self.discriminator = workload.discriminator.to(device)
-        self.g_optimizer = Adam(self.generator.parameters())
-        self.d_optimizer = Adam(self.discriminator.parameters())
-        self.fake = self.generator.forward(self.noise, train=False)
+        seen, _ = game.inputs(*self.batch)
+        self.fake = game.generator.forward(*seen, train=False)
 
     def upload(self) -> None:
-        """What each step brings to the device: a batch and its noise."""
-        self.noise, self.real = (
-            to_device(self.host_noise, self.device),
-            to_device(self.host_real, self.device),
-        )
+        """What each step brings to the device: a batch, its noise, and the masks where there are any."""
+        self.batch = [to_device(array, self.device) for array in self.host_batch]
 
     def download(self) -> np.ndarray:
         """What a picture brings back: a batch of samples."""
@@ -59,20 +51,18 @@ class Game:
 
     def step(self) -> None:
         """One round."""
-        fake = self.generator.forward(self.noise)
-        discriminator_step(self.discriminator, self.real, fake, self.d_optimizer)
-        generator_step(self.generator, self.discriminator, fake, self.g_optimizer)
+        self.game.step(*self.batch)
 
 
 def time_step(name: str, batch: int, device: str, seconds: float) -> tuple:
     """(device, FLOPs, bytes, time of a step, of an upload, of a download); no transfers on NumPy."""
     rng = np.random.default_rng(0)
-    game = Game(WORKLOADS[name](rng), batch, device, rng)
-    operations, moved = step_work(game.generator, game.discriminator, game.noise, game.real)
+    play = OnDevice(WORKLOADS[name](rng), batch, device, rng)
+    operations, moved = step_work(play.game, *play.batch)
     transfers: list[Timing | None] = [None, None]
     if device == "cupy":
-        transfers = [measure(act, device, seconds=0.2) for act in (game.upload, game.download)]
-    return device, operations, moved, measure(game.step, device, seconds=seconds, least=3), *transfers
+        transfers = [measure(act, device, seconds=0.2) for act in (play.upload, play.download)]
+    return device, operations, moved, measure(play.step, device, seconds=seconds, least=3), *transfers
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -90,10 +80,10 @@ def main(argv: list[str] | None = None) -> None:
     if not names:
         parser.error(f"--only {args.only}: none of {', '.join(WORKLOADS)}")
     if args.quick and not args.only:
-        names = ["DCGAN 64x64x3, width 16", "DCGAN 28x28x1, width 32"]
+        names = ["DCGAN 64x64x3, width 16", "DCGAN 28x28x1, width 32", "inpainting GAN 28x28x1"]
     batch = args.batch or (16 if args.quick else 64)
     if args.model:
-        return model.report({name: WORKLOADS[name] for name in names}, batch, Game, args)
+        return model.report({name: WORKLOADS[name] for name in names}, batch, OnDevice, args)
 
     used, status = devices(args.device)
     print(f"{machine(status)}\nbatch {batch}, float32; times in ms as median (10%..90%)")

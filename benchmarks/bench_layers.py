@@ -2,6 +2,7 @@
 
     python benchmarks/bench_layers.py            # --quick in seconds, --csv FILE, --workload NAME, --device numpy
 
+Only networks whose layers stand in a row can be taken apart like this: the inpainting GAN's do not.
 MFLOP and MB are the least that a layer has to do (benchmarks/work.py). GFLOP/s, and the share of the machine's own
 GEMM speed, measured in the same run, say how well the matrix products run; GB/s how well the other layers do.
 """
@@ -10,7 +11,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from networks import WORKLOADS
+from networks import SEQUENTIAL
 from timing import (
     Timing,
     best,
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--quick", action="store_true", help="a small network, seconds in all")
-    add("--workload", choices=list(WORKLOADS), help="which networks")
+    add("--workload", choices=list(SEQUENTIAL), help="which networks")
     add("--batch", type=int, help="images in a batch (default 64; with --quick 16)")
     add("--device", choices=("numpy", "auto"), default="auto", help="auto: CuPy too, where there is a GPU")
     add("--csv", type=Path, help="write the table there as well")
@@ -82,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
     found: dict[str, list] = {}
     for device in used:
         rng = np.random.default_rng(0)
-        work = WORKLOADS[name](rng)
+        work = SEQUENTIAL[name](rng)
         noise = rng.standard_normal((batch, work.latent), dtype=np.float32)
         images = rng.uniform(-1, 1, (batch, *work.shape)).astype(np.float32)
         found[device] = [

@@ -9,18 +9,17 @@ process that runs nothing else.
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 
 import numpy as np
-from networks import WORKLOADS, Workload
+from games import Drawing, Game, Repairing
+from memory import peak_memory
+from networks import WORKLOADS, Inpainter
 
-from npgan.adversarial import discriminator_step, generator_step
 from npgan.layers import (
     BatchNormalization,
     Conv2D,
@@ -34,63 +33,78 @@ from npgan.layers import (
     Sequential,
     Tanh,
 )
-from npgan.optim import Adam
-
-BATCH = 64
-
-
-class NpganGame:
-    """One round of the game on npgan's networks."""
-
-    def __init__(self, workload: Workload):
-        self.generator, self.discriminator = workload.generator, workload.discriminator
-        self.generator_optimizer = Adam(self.generator.parameters())
-        self.discriminator_optimizer = Adam(self.discriminator.parameters())
-
-    def step(self, real: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
-        """Play one round; return both losses."""
-        fake = self.generator.forward(noise)
-        d = discriminator_step(self.discriminator, real, fake, self.discriminator_optimizer)
-        g = generator_step(self.generator, self.discriminator, fake, self.generator_optimizer)
-        return float(d.loss), float(g.loss)
 
 
 class TorchGame:
-    """The same round in PyTorch, from networks that hold the same weights."""
+    """A game in PyTorch, from networks that hold the same weights. Batches come as in npgan, NHWC."""
 
-    def __init__(self, workload: Workload):
+    def __init__(self, game: Game):
         import torch
 
-        self.torch = torch
-        self.generator = to_torch(workload.generator)
-        self.discriminator = to_torch(workload.discriminator)
-        settings = {"lr": 2e-4, "betas": (0.5, 0.999), "eps": 1e-8}
-        self.generator_optimizer = torch.optim.Adam(self.generator.parameters(), **settings)
-        self.discriminator_optimizer = torch.optim.Adam(self.discriminator.parameters(), **settings)
+        def adam(module, learning_rate=2e-4, beta_1=0.5):  # npgan's defaults
+            return torch.optim.Adam(module.parameters(), learning_rate, betas=(beta_1, 0.999), eps=1e-8)
 
-    def step(self, real: np.ndarray, noise: np.ndarray) -> tuple[float, float]:
-        """Play one round; images come as NHWC and are turned once."""
-        torch, bce = self.torch, self.torch.nn.functional.binary_cross_entropy_with_logits
-        real = torch.from_numpy(np.ascontiguousarray(real.transpose(0, 3, 1, 2)))
-        fake = self.generator(torch.from_numpy(noise))
+        self.torch, self.bce = torch, torch.nn.functional.binary_cross_entropy_with_logits
+        self.generator, self.discriminator = to_torch(game.generator), to_torch(game.discriminator)
+        self.g_optimizer = adam(self.generator, **game.g_adam)
+        self.d_optimizer = adam(self.discriminator, **game.d_adam)
 
-        self.discriminator_optimizer.zero_grad()
+    def tensor(self, array: np.ndarray):
+        """Images (N, H, W, C) are turned to (N, C, H, W); noise (N, latent) stays as it is."""
+        return self.torch.from_numpy(np.ascontiguousarray(np.moveaxis(array, -1, 1)))
+
+    def discriminator_step(self, real, fake):
+        """D learns to tell real from fake; return its loss."""
+        self.d_optimizer.zero_grad()
         logits = self.discriminator(real)
-        real_loss = bce(logits, torch.ones_like(logits))
+        real_loss = self.bce(logits, self.torch.ones_like(logits))
         real_loss.backward()
         logits = self.discriminator(fake.detach())
-        fake_loss = bce(logits, torch.zeros_like(logits))
+        fake_loss = self.bce(logits, self.torch.zeros_like(logits))
         fake_loss.backward()
-        self.discriminator_optimizer.step()
+        self.d_optimizer.step()
+        return real_loss + fake_loss
 
-        self.generator_optimizer.zero_grad()
+    def generator_step(self, fake, adversarial: float = 1.0, error=0.0):
+        """G learns to lower -adversarial * log D(fake) + error; return -log D(fake)."""
+        self.g_optimizer.zero_grad()
         self.discriminator.requires_grad_(False)
         logits = self.discriminator(fake)
-        loss = bce(logits, torch.ones_like(logits))
-        loss.backward()
+        loss = self.bce(logits, self.torch.ones_like(logits))
+        (adversarial * loss + error).backward()
         self.discriminator.requires_grad_(True)
-        self.generator_optimizer.step()
-        return (real_loss + fake_loss).item(), loss.item()
+        self.g_optimizer.step()
+        return loss
+
+
+class TorchDrawing(TorchGame):
+    """games.Drawing in PyTorch."""
+
+    def step(self, *batch: np.ndarray) -> tuple[float, ...]:
+        real, noise = map(self.tensor, batch)
+        fake = self.generator(noise)
+        d_loss = self.discriminator_step(real, fake)
+        return d_loss.item(), self.generator_step(fake).item()
+
+
+class TorchRepairing(TorchGame):
+    """games.Repairing in PyTorch."""
+
+    def step(self, *batch: np.ndarray) -> tuple[float, ...]:
+        torch = self.torch
+        real, mask, noise, other, other_mask = map(self.tensor, batch)
+        missing = mask > 0.5
+        known = real.masked_fill(missing, 0).sum((2, 3), keepdim=True)  # N, C, 1, 1
+        damaged = torch.where(missing, known / (~missing).sum((2, 3), keepdim=True), real)
+        fake = self.generator(damaged, mask, noise)
+        error = (fake - real).square().sum() / (mask.sum() * real.shape[1])
+        judged = torch.cat([fake, mask], dim=1)
+        d_loss = self.discriminator_step(torch.cat([other, other_mask], dim=1), judged)
+        g_loss = self.generator_step(judged, Repairing.adversarial, error)
+        return d_loss.item(), g_loss.item(), error.item()
+
+
+TORCH = {Drawing: TorchDrawing, Repairing: TorchRepairing}
 
 
 def to_torch(layer: Layer):
@@ -115,6 +129,8 @@ def to_torch(layer: Layer):
         return module
 
     match layer:
+        case Inpainter():
+            return to_torch_inpainter(layer)
         case Sequential():
             return nn.Sequential(*(to_torch(inner) for inner in layer.layers))
         case Dense():
@@ -142,6 +158,29 @@ def to_torch(layer: Layer):
         case Reshape():
             return _from_nhwc(layer.shape)
     raise TypeError(f"no PyTorch counterpart for {type(layer).__name__}")
+
+
+def to_torch_inpainter(layer: Inpainter):
+    """networks.Inpainter, from the same parts."""
+    import torch
+    from torch import nn
+
+    class TorchInpainter(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down1, self.down2 = to_torch(layer.down1), to_torch(layer.down2)
+            self.encode, self.decode = to_torch(layer.encode), to_torch(layer.decode)
+            self.up2, self.up1 = to_torch(layer.up2), to_torch(layer.up1)
+
+        def forward(self, damaged, mask, noise):
+            a = self.down1(torch.cat([damaged, mask], dim=1))
+            b = self.down2(a)
+            u = self.decode(torch.cat([self.encode(b), noise], dim=1))
+            u = self.up2(torch.cat([u, b], dim=1))
+            u = self.up1(torch.cat([u, a], dim=1))
+            return torch.where(mask > 0.5, u, damaged)
+
+    return TorchInpainter()
 
 
 def to_torch_batchnorm(layer: BatchNormalization, tensor):
@@ -180,85 +219,66 @@ def _from_nhwc(shape):
     return NhwcReshape()
 
 
-def draw(workload: Workload, rng: np.random.Generator, dtype=np.float32) -> tuple[np.ndarray, np.ndarray]:
-    """A batch of real images and one of noise; their content does not matter for the time."""
-    real = rng.uniform(-1, 1, (BATCH, *workload.shape)).astype(dtype)
-    return real, rng.standard_normal((BATCH, workload.latent)).astype(dtype)
-
-
-def assert_parity(name: str) -> float:
+def assert_parity(name: str, count: int) -> float:
     """Both compute the same: float64, 3 steps, losses and all weights equal to 1e-9; return the worst difference."""
     import torch
 
     rng = np.random.default_rng(0)
-    workload = WORKLOADS[name](rng)
-    workload.generator.astype(np.float64)
-    workload.discriminator.astype(np.float64)
-    ours, theirs = NpganGame(workload), TorchGame(workload)
+    ours = WORKLOADS[name](rng).start(dtype=np.float64)
+    theirs = TORCH[type(ours)](ours)
     worst = 0.0
     for _ in range(3):
-        real, noise = draw(workload, rng, np.float64)
-        for a, b in zip(ours.step(real, noise), theirs.step(real, noise)):
-            worst = max(worst, abs(a - b) / abs(b))
+        batch = [array.astype(np.float64) for array in ours.draw(count, rng)]
+        for a, b in zip(ours.step(*batch), theirs.step(*batch), strict=True):
+            worst = max(worst, abs(float(a) - b) / abs(b))
     for network, module in ((ours.generator, theirs.generator), (ours.discriminator, theirs.discriminator)):
         with torch.no_grad():
             same = to_torch(network)
-            for a, b in zip(same.parameters(), module.parameters()):
+            for a, b in zip(same.parameters(), module.parameters(), strict=True):
                 worst = max(worst, float((a - b).norm() / b.norm()) if b.norm() > 0 else 0.0)
     assert worst < 1e-9, f"{name}: npgan and PyTorch differ by {worst:.1e}"
     return worst
 
 
-def time_pairs(name: str, seconds: float) -> tuple[list[float], list[float]]:
+def time_pairs(name: str, count: int, seconds: float) -> tuple[list[float], list[float]]:
     """Median step times of npgan and of PyTorch, turn by turn, for about `seconds` in all."""
     rng = np.random.default_rng(0)
-    workload = WORKLOADS[name](rng)
-    games = NpganGame(workload), TorchGame(workload)
-    real, noise = draw(workload, rng)
+    ours = WORKLOADS[name](rng).start()
+    games = ours, TORCH[type(ours)](ours)
+    batch = ours.draw(count, rng)
 
     def turn(game, steps: int) -> float:
         times = []
         for _ in range(steps):
             start = time.perf_counter()
-            game.step(real, noise)
+            game.step(*batch)
             times.append(time.perf_counter() - start)
         return statistics.median(times[1:])  # the first step of a turn finds cold caches
 
     guess = max(turn(game, 3) for game in games)  # warm-up as well
     steps = max(4, round(0.7 / guess))
     pairs = max(5, round(seconds / (2 * steps * guess)))
-    ours, theirs = [], []
+    npgan_times, torch_times = [], []
     for _ in range(pairs):
-        ours.append(turn(games[0], steps))
-        theirs.append(turn(games[1], steps))
-    return ours, theirs
+        npgan_times.append(turn(games[0], steps))
+        torch_times.append(turn(games[1], steps))
+    return npgan_times, torch_times
 
 
-def peak_memory(name: str, library: str) -> float:
-    """The largest resident set, in MB, of a fresh process that takes five steps with one library."""
-    code = f"import bench_vs_torch as b; b.report_memory({name!r}, {library!r})"
-    here = os.path.dirname(os.path.abspath(__file__))
-    answer = subprocess.run(
-        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, check=True
-    )
-    return json.loads(answer.stdout)
-
-
-def report_memory(name: str, library: str) -> None:
-    """What the process of `peak_memory` runs."""
+def take_steps(name: str, count: int, library: str) -> None:
+    """Five steps with one library, for `peak_memory`."""
     rng = np.random.default_rng(0)
-    workload = WORKLOADS[name](rng)
-    game = (NpganGame if library == "npgan" else TorchGame)(workload)
+    ours = WORKLOADS[name](rng)
+    game = ours.start() if library == "npgan" else TORCH[type(ours)](ours)
     for _ in range(5):
-        game.step(*draw(workload, rng))
-    with open("/proc/self/status") as status:  # getrusage would count the parent's peak too
-        print(next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM")))
+        game.step(*ours.draw(count, rng))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a few steps of each")
-    parser.add_argument("--only", help="only the workloads whose names contain this")
+    parser.add_argument("--only", default="", help="only the workloads whose names contain this")
+    parser.add_argument("--batch", type=int, help="images in a batch (default: each workload's own)")
     args = parser.parse_args()
     try:
         import torch
@@ -266,22 +286,27 @@ def main() -> None:
         sys.exit("bench_vs_torch compares with PyTorch, which is not installed: pip install torch")
     print(
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; NumPy {np.__version__}, "
-        f"PyTorch {torch.__version__} on {torch.get_num_threads()} threads; batch {BATCH}, float32"
+        f"PyTorch {torch.__version__} on {torch.get_num_threads()} threads; float32"
     )
     print(
-        "\n| workload | parity | npgan ms | PyTorch ms | ratio (10%..90%) | npgan MB | PyTorch MB | ratio |"
+        "\n| workload | batch | parity | npgan ms | PyTorch ms | ratio (10%..90%) "
+        "| npgan MB | PyTorch MB | ratio |\n|---|---|---|---|---|---|---|---|---|"
     )
-    print("|---|---|---|---|---|---|---|---|")
-    for name in WORKLOADS:
-        if args.only and args.only not in name:
+    for name, make_game in WORKLOADS.items():
+        if args.only not in name:
             continue
-        parity = assert_parity(name)
-        ours, theirs = time_pairs(name, 6 if args.quick else 30)
+        count = args.batch or make_game(np.random.default_rng(0)).batch
+        parity = assert_parity(name, count)
+        ours, theirs = time_pairs(name, count, 6 if args.quick else 30)
         ratios = sorted(a / b for a, b in zip(ours, theirs))
         low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
-        memory, torch_memory = peak_memory(name, "npgan"), peak_memory(name, "torch")
+        memory, torch_memory = (
+            peak_memory(f"import bench_vs_torch as b; b.take_steps({name!r}, {count}, {library!r})")
+            for library in ("npgan", "torch")
+        )
         print(
-            f"| {name} | {parity:.0e} | {1e3 * statistics.median(ours):.1f} | {1e3 * statistics.median(theirs):.1f} "
+            f"| {name} | {count} | {parity:.0e} "
+            f"| {1e3 * statistics.median(ours):.1f} | {1e3 * statistics.median(theirs):.1f} "
             f"| **{statistics.median(ratios):.2f}** ({low:.2f}..{high:.2f}) | {memory:.0f} | {torch_memory:.0f} "
             f"| {memory / torch_memory:.2f} |",
             flush=True,

@@ -121,7 +121,7 @@ class Recorder:
         return self._numbers[id(array)]
 
     def _asked_by(self) -> str:
-        """The innermost public function of npgan that is running, nested ones aside; counts its calls."""
+        """The innermost public function of npgan or of a game that runs, nested ones aside; counts its calls."""
         frame = sys._getframe(1)
         while frame and not _public(frame.f_code):
             frame = frame.f_back
@@ -134,11 +134,12 @@ class Recorder:
 
 
 def _public(code: types.CodeType) -> bool:
-    """Of npgan, neither private nor nested, and none of those that only pass work on."""
+    """Of npgan or of a game, neither private nor nested, and none of those that only pass work on."""
     path = Path(code.co_filename)
     inner = code.co_flags & inspect.CO_NESTED or code.co_name[0] in "_<"
     passes_on = path.name == "parallel.py" or code.co_name in PASSES_ON
-    return path.is_relative_to(ROOT / "npgan") and not inner and not passes_on
+    ours = path.is_relative_to(ROOT / "npgan") or path.name in ("games.py", "networks.py")
+    return ours and not inner and not passes_on
 
 
 def _same_place(a: np.ndarray, b: np.ndarray) -> bool:
@@ -153,16 +154,16 @@ def record(act: Callable[[], object]) -> list[Kernel]:
     return recorder.kernels
 
 
-def record_step(make_workload, batch: int, make_game) -> tuple[list[Kernel], int]:
-    """The kernels of a step of the game, and the bytes of batch and noise that go up for it."""
+def record_step(make_game, batch: int, on_device) -> tuple[list[Kernel], int]:
+    """The kernels of a step of the game, and the bytes of its batch that go up for it."""
     with strict_cupy.as_cupy():
         rng = np.random.default_rng(0)
-        game = make_game(make_workload(rng), batch, "cupy", rng)
+        play = on_device(make_game(rng), batch, "cupy", rng)
         strict_cupy.counters.reset()
-        game.upload()
+        play.upload()
         uploaded = strict_cupy.counters.upload_bytes
-        kernels = record(game.step)
-        assert strict_cupy.counters.uploads == 2 and strict_cupy.counters.synchronisations == 0
+        kernels = record(play.step)
+        assert strict_cupy.counters.uploads == len(play.batch) and strict_cupy.counters.synchronisations == 0
     return kernels, uploaded
 
 
@@ -244,7 +245,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--call-us", type=float, default=CALL_US, help="microseconds to order a kernel")
 
 
-def report(workloads: dict[str, Callable], batch: int, make_game, args: argparse.Namespace) -> None:
+def report(workloads: dict[str, Callable], batch: int, on_device, args: argparse.Namespace) -> None:
     """Print what each workload's step asks of each card, and for one workload where merging pays."""
     print(
         "MODEL, not a measurement: calculated from shapes and stated card speeds; see benchmarks/model.py\n"
@@ -254,8 +255,8 @@ def report(workloads: dict[str, Callable], batch: int, make_game, args: argparse
     headings = ["network", "launches", "GFLOP", "MB", "MB up", *(f"{name} ms" for name in CARDS)]
     headings += ["merged launches", "MB", *(f"{name} ms" for name in CARDS)]
     rows, recorded = [], {}
-    for name, make_workload in workloads.items():
-        kernels, uploaded = record_step(make_workload, batch, make_game)
+    for name, make_game in workloads.items():
+        kernels, uploaded = record_step(make_game, batch, on_device)
         recorded[name] = kernels
         row = [name]
         for version in (kernels, merged(kernels)):

@@ -2,7 +2,9 @@
 
 import math
 
-from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, Layer, Reshape, Sequential
+from games import Game
+
+from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, Layer, Reshape
 
 Shape = tuple[int, ...]
 
@@ -35,29 +37,44 @@ def least_bytes(layer: Layer, inputs: Shape, outputs: Shape) -> tuple[int, int]:
     return 4 * (x + y + parameters), 4 * (y + x + x + 3 * parameters)
 
 
-def shapes(network: Sequential, x) -> list[tuple[str, Layer, Shape, Shape]]:
-    """(name, layer, input shape, output shape) of every layer, for the batch x."""
+def shapes(network: Layer, *inputs) -> list[tuple[Layer, Shape, Shape]]:
+    """(layer, input shape, output shape) of every layer inside, in the order in which they run on `inputs`.
+
+    A layer that joins several arrays reads as much as it writes.
+    """
     found = []
-    for name, layer in network.children().items():
-        y = layer.forward(x, train=False)
-        found.append((name, layer, tuple(x.shape), tuple(y.shape)))
-        x = y
+
+    def watched(layer):
+        def forward(x, train=True):
+            y = type(layer).forward(layer, x, train)
+            found.append((layer, tuple(y.shape if isinstance(x, list) else x.shape), tuple(y.shape)))
+            return y
+
+        return forward
+
+    leaves = [layer for layer in network.walk() if not layer.children()]
+    for layer in leaves:
+        layer.forward = watched(layer)
+    network.forward(*inputs, train=False)
+    for layer in leaves:
+        del layer.forward
     return found
 
 
-def step_work(generator: Sequential, discriminator: Sequential, noise, images) -> tuple[int, int]:
+def step_work(game: Game, *batch) -> tuple[int, int]:
     """(FLOPs, least bytes) of one round of the game with Adam.
 
     G runs forward and backward once. D runs forward and backward three times: on real and on generated images for
     its own step, and once for G's, where its weights need no gradient. Adam reads a value, its gradient and two
     means, and writes all but the gradient.
     """
+    seen, judged = game.inputs(*batch)
     operations = moved = 0
-    for _, layer, inputs, outputs in shapes(generator, noise):
+    for layer, inputs, outputs in shapes(game.generator, *seen):
         operations += 3 * flops(layer, inputs, outputs)
         moved += sum(least_bytes(layer, inputs, outputs))
-    for _, layer, inputs, outputs in shapes(discriminator, images):
+    for layer, inputs, outputs in shapes(game.discriminator, judged):
         operations += 8 * flops(layer, inputs, outputs)
         moved += 3 * sum(least_bytes(layer, inputs, outputs))
-    parameters = [*generator.parameters(), *discriminator.parameters()]
+    parameters = [*game.generator.parameters(), *game.discriminator.parameters()]
     return operations, moved + 7 * 4 * sum(p.value.size for p in parameters)

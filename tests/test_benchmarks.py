@@ -1,11 +1,17 @@
-"""The benchmarks: their clock, their arithmetic, their model and their tables, on networks of a few pixels."""
+"""The benchmarks: their games, clock, arithmetic, model and tables, on networks of a few pixels."""
 
+import ast
 import csv
 import itertools
+from pathlib import Path
+from types import SimpleNamespace
 
 import bench_gan_step
 import bench_layers
+import bench_scaling
+import bench_vs_torch
 import gpu_report
+import memory
 import model
 import networks
 import numpy as np
@@ -15,6 +21,7 @@ import timing
 import work
 from layer_table import LAYERS, make
 
+from npgan import masks
 from npgan.backend import to_device
 from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, LeakyReLU, Sequential
 
@@ -23,13 +30,16 @@ NO_TIME = {"seconds": 0.0, "least": 2}
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """The benchmarks time two tiny networks, and tiny products."""
+    """The benchmarks time tiny networks, and tiny products."""
     workloads = {
         "DCGAN 64x64x3, width 16": lambda rng: networks.dcgan(8, 3, 2, 3, 4, rng),
         "DCGAN 28x28x1, width 32": lambda rng: networks.dcgan(8, 1, 2, 3, 4, rng),
     }
+    monkeypatch.setattr(bench_layers, "SEQUENTIAL", dict(workloads))
+    workloads["inpainting GAN 28x28x1"] = lambda rng: networks.inpainting_gan((8, 8, 1), 3, rng)
+    monkeypatch.setattr(bench_gan_step, "WORKLOADS", workloads)
+    monkeypatch.setattr(bench_vs_torch, "WORKLOADS", workloads)
     for module in (bench_layers, bench_gan_step):
-        monkeypatch.setattr(module, "WORKLOADS", workloads)
         monkeypatch.setattr(
             module, "measure", lambda *args, **keywords: timing.measure(*args, **keywords | NO_TIME)
         )
@@ -47,6 +57,61 @@ def absent(monkeypatch):
 @pytest.fixture
 def double(monkeypatch):
     return strict_cupy.install(monkeypatch)
+
+
+# The games -----------------------------------------------------------------------------------------------
+
+
+def lesson_11(*names: str) -> dict:
+    """The namespace of lesson 11 with its imports and what it defines by these names; no more of it runs."""
+    source = (Path(__file__).parents[1] / "lessons" / "11_conv_inpainting.py").read_text(encoding="utf-8")
+    nodes = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Import | ast.ImportFrom) or getattr(node, "name", "") in names
+    ]
+    namespace = {}
+    exec(compile(ast.Module(nodes, []), "lesson 11", "exec"), namespace)
+    return namespace
+
+
+class OneStep(list):
+    """What lesson 11 takes for a run, without its progress."""
+
+    def __init__(self, steps):
+        super().__init__(range(steps))
+
+    def log(self, **figures):
+        self.figures = figures
+
+
+def test_a_round_of_repairing_is_that_of_lesson_11(rng):
+    shape = 8, 12, 2
+    game = networks.inpainting_gan(shape, 16, rng).start(dtype=np.float64)
+    real, mask, noise, other, other_mask = batch = [array.astype(float) for array in game.draw(5, rng)]
+    np.testing.assert_array_equal(mask, masks.make("centre", 5, 8, 12, rng))
+
+    lesson = lesson_11("convolution", "transposed", "Inpainter", "make_discriminator", "train")
+    network = lesson["Inpainter"](shape, rng).astype(float)
+    judge = lesson["make_discriminator"](shape, rng).astype(float)
+    network.load_state(game.generator.state())
+    judge.load_state(game.discriminator.state())
+    batches = iter([(real, mask, noise), (other, other_mask, None)])
+    lesson |= {"SHAPE": shape, "CHANNELS": 2, "args": SimpleNamespace(device="numpy", step=False)}
+    lesson |= {"draw": lambda count, rng: next(batches), "make_discriminator": lambda shape, rng: judge}
+    lesson["start_run"] = lambda name, steps, parts: OneStep(steps)
+    _, run = lesson["train"]("one", network, 1, rng, adversarial=game.adversarial, rate=5e-4)
+
+    assert game.step(*batch) == pytest.approx([run.figures[name] for name in ("d_loss", "g_loss", "mse")])
+    for ours, theirs in ((game.generator, network), (game.discriminator, judge)):
+        for name, array in theirs.arrays().items():
+            np.testing.assert_allclose(ours.arrays()[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def test_both_games_are_the_same_in_pytorch(tiny):
+    pytest.importorskip("torch")
+    for name in tiny:
+        bench_vs_torch.assert_parity(name, 4)
 
 
 # The clock -----------------------------------------------------------------------------------------------
@@ -110,6 +175,17 @@ def test_work_of_layers_by_hand():
     )  # input pixels
     assert work.flops(LeakyReLU(), (2, 3), (2, 3)) == 0
     assert work.least_bytes(Flatten(), (2, 3, 1), (2, 3)) == (0, 0)
+
+
+def test_every_layer_of_a_network_is_met_once_though_it_is_no_row(tiny, double, rng):
+    play = bench_gan_step.OnDevice(tiny["inpainting GAN 28x28x1"](rng), 2, "cupy", rng)
+    generator, (seen, _) = play.game.generator, play.game.inputs(*play.batch)
+    found = work.shapes(generator, *seen)
+    layers = [layer for layer, _, _ in found]
+    assert len(set(layers)) == len(layers) == len([x for x in generator.walk() if not x.children()])
+    assert found[0][1:] == ((2, 8, 8, 2), (2, 8, 8, 2)) and found[-1][1:] == ((2, 8, 8, 1), (2, 8, 8, 1))
+    kernels = model.record(lambda: generator.forward(*seen, train=False))
+    assert 1 <= product_flops(kernels) / sum(work.flops(*each) for each in found) < 1.3
 
 
 @pytest.mark.parametrize("name", ["Dense", "Dense-without-bias"])
@@ -211,7 +287,7 @@ def test_calls_of_a_function_are_told_apart(double):
 
 def test_model_of_a_step_counts_all_of_it(tiny):
     name = "DCGAN 64x64x3, width 16"
-    kernels, uploaded = model.record_step(tiny[name], 4, bench_gan_step.Game)
+    kernels, uploaded = model.record_step(tiny[name], 4, bench_gan_step.OnDevice)
     assert uploaded == 4 * 4 * (8 * 8 * 3 + 3)
     assert {"Adam.update", "BatchNormalization.forward", "LeakyReLU.backward"} <= {
         k.function for k in kernels
@@ -252,7 +328,7 @@ def test_bench_gan_step_gives_transfers_apart_where_there_is_a_gpu(tiny, double,
     bench_gan_step.main(["--quick", "--batch", "2", "--csv", str(tmp_path / "steps.csv")])
     with open(tmp_path / "steps.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["device"] for row in rows] == ["numpy", "cupy"] * 2
+    assert [row["device"] for row in rows] == ["numpy", "cupy"] * 3
     assert rows[0]["upload ms"] == "none" and ".." in rows[1]["upload ms"] and ".." in rows[1]["download ms"]
 
 
@@ -268,6 +344,64 @@ def test_unknown_network_is_refused_by_name(tiny, capsys):
     with pytest.raises(SystemExit):
         bench_gan_step.main(["--only", "StyleGAN"])
     assert "--only StyleGAN: none of DCGAN 64x64x3" in capsys.readouterr().err
+
+
+# Growth --------------------------------------------------------------------------------------------------
+
+
+def test_the_interval_of_a_median_by_hand():
+    assert bench_scaling.middle([3.0, 1.0, 2.0]) == (2.0, 1.0, 3.0)
+    assert bench_scaling.middle(range(15)) == (7.0, 3, 11)  # 3 or fewer heads of 15: once in 57
+    assert bench_scaling.shown([2.0]) == "2 (2..2)"
+
+
+def test_sizes_take_turns():
+    played = iter(range(6))
+    assert bench_scaling.take_turns([lambda: next(played)] * 3, 2).tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_peak_memory_is_that_of_the_other_process():
+    little = memory.peak_memory("import numpy")
+    much = memory.peak_memory("import numpy; numpy.ones(2**26, numpy.uint8)")
+    assert 5 < little < 100 and 60 < much - little < 70
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_where_pixels_grow_the_convolutions_stay(rng, quick):
+    points = bench_scaling.series(quick)["pixels, DCGAN, width 4" if quick else "pixels, DCGAN, width 16"]
+    found = []
+    for network, _ in points:
+        game = networks.dcgan(*network, rng)
+        layers = [*game.generator.layers, *game.discriminator.layers]
+        found.append([x.weight.value.shape for x in layers if isinstance(x, Conv2D | Conv2DTranspose)])
+    assert len(found[0]) == 8 and all(shapes == found[0] for shapes in found)
+
+
+def test_bench_scaling_prints_its_tables_and_claims(monkeypatch, capsys):
+    monkeypatch.setattr(bench_scaling, "peak_memory", lambda statement: exec(statement) or 50.0)
+    monkeypatch.setattr(bench_scaling, "measure", lambda *a, **k: timing.measure(*a, **k | NO_TIME))
+    monkeypatch.setattr(bench_scaling, "IMPORTS", ["pass", "pass"])
+    assert bench_scaling.main(["--quick"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith(("holds", "FAILS"))]) == 5
+    assert len([line for line in lines if line.endswith("| 50 | 1.00 |")]) == 6
+    assert any(line.startswith("holds") and line.endswith("4.2 times that at 4: 1.00") for line in lines)
+
+
+@pytest.mark.parametrize(("power", "most"), [(1.0, 4.1), (1.1, 4.1), (1.0, 4.3)])
+def test_bench_scaling_fails_where_a_claim_does(monkeypatch, capsys, power, most):
+    points = [bench_scaling.Point((8, 1, 2, 3, 4), batch) for batch in (2, 8)]
+    monkeypatch.setattr(bench_scaling, "series", lambda quick: {"batch": points})
+    times = np.array([[point.pixels**power for point in points]] * 15) * np.linspace(1, 2, 15)[:, None]
+    monkeypatch.setattr(bench_scaling, "take_turns", lambda turns, rounds: times)
+    monkeypatch.setattr(
+        bench_scaling, "peak_memory", lambda statement: 10 * most if ", 8)" in statement else 10
+    )
+    monkeypatch.setattr(bench_scaling, "time_imports", lambda rounds: None)
+    good = power == 1 and most < 4.2
+    assert bench_scaling.main([]) == (0 if good else 1)
+    assert ("FAILS" in capsys.readouterr().out) != good
 
 
 # The report ----------------------------------------------------------------------------------------------

@@ -60,12 +60,16 @@ def test_pieces_give_what_the_whole_gives(name, dtype, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=0, atol=100 * np.finfo(dtype).eps * max(1.0, np.abs(a).max()))
 
 
-def test_pieces_cover_the_range_once_and_in_order(monkeypatch):
+def test_pieces_are_equal_and_cover_the_range_once_and_in_order(monkeypatch):
     monkeypatch.setattr(parallel, "CACHE", 64)
-    monkeypatch.setattr(parallel, "WORTH_A_THREAD", 1)
-    parts = parallel.over_pieces(lambda part: part, np.zeros(1), 103, 6)
-    assert [part.start for part in parts] == list(range(0, 103, 10))
-    assert [part.stop for part in parts] == [*range(10, 103, 10), 103]
+    parts = parallel.pieces(np.zeros(1), 103, 6)  # 618 bytes: ten caches
+    assert [part.start for part in parts] == list(range(0, 103, 11))
+    assert [part.stop for part in parts] == [*range(11, 103, 11), 103]
+    shared = parallel.pieces(np.zeros(1), 103, 6, share=True)  # twelve pieces
+    assert [part.start for part in shared] == list(range(0, 103, 9))
+    assert parallel.pieces(np.zeros(1), 10, 6) == [slice(0, 10)]
+    assert len(parallel.pieces(np.zeros(1), 10, 6, share=True)) == 4
+    assert parallel.pieces(np.zeros(1), 0, 6) == [slice(0, 0)]
 
 
 def test_an_error_in_a_piece_comes_out_wherever_it_happened(monkeypatch):
