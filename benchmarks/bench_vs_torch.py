@@ -15,11 +15,6 @@ import statistics
 import sys
 import time
 
-import numpy as np
-from games import Drawing, Game, Repairing
-from memory import peak_memory
-from networks import WORKLOADS, Inpainter
-
 from npgan.layers import (
     BatchNormalization,
     Conv2D,
@@ -33,6 +28,11 @@ from npgan.layers import (
     Sequential,
     Tanh,
 )
+
+import numpy as np
+from games import Drawing, Game, Repairing
+from memory import peak_memory
+from networks import WORKLOADS, Inpainter
 
 
 class TorchGame:

@@ -201,6 +201,7 @@ def merged(kernels: list[Kernel]) -> list[Kernel]:
     for place, kernel in enumerate(kernels):
         last_read |= dict.fromkeys(kernel.reads, place)
         last_written |= dict.fromkeys(kernel.writes, place)
+
     def only_inside(number: int, call: int) -> bool:
         """Whether an array is read after it was written, and for the last time in this call."""
         place = last_read.get(number, -1)

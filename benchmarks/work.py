@@ -2,9 +2,9 @@
 
 import math
 
-from games import Game
-
 from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, Layer, Reshape
+
+from games import Game
 
 Shape = tuple[int, ...]
 

@@ -9,8 +9,6 @@
 # Without flags it learns digits in 20 fonts. `--data mnist`, `--data photo` or `--data my_pictures/` learn those.
 
 # %%
-import numpy as np
-
 from npgan import checkpoint, data, show
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
@@ -30,6 +28,8 @@ from npgan.lesson import Lesson
 from npgan.metrics.samples import accuracy, class_report, generate, sliced_wasserstein, train_classifier
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
+
+import numpy as np
 
 STEPS, QUICK_STEPS = 3500, 30
 lesson = Lesson(
@@ -157,12 +157,15 @@ print("\ndiscriminator\n" + discriminator.summary(train.shape))
 # `average.layer`, the moving average of the generator, and always from the same noise, so that one can watch a sample
 # turn into a digit.
 #
+# With `--quick` a batch of 8 has to do. It is small enough to be computed in one piece, so that NumPy and CuPy add
+# up in the same order.
+#
 # The run saves all that the rounds change every 30 seconds, at the end and after Ctrl-C; `--resume` goes on from
 # there as if nothing had happened, to the same bits (`npgan/checkpoint.py`).
 
 # %%
 lesson.step("Training")
-batch = min(64, len(train))
+batch = min(8 if args.quick else 64, len(train))
 generator_optimizer = Adam(generator.parameters(), linear_decay(2e-3, 0, args.steps, begin=args.steps // 2))
 discriminator_optimizer = Adam(
     discriminator.parameters(), linear_decay(4e-4, 0, args.steps, begin=args.steps // 2)

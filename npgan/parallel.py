@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from npgan.backend import Array, array_module
+
+import numpy as np
 
 CACHE = 2**20  # bytes of a piece's intermediate results
 WORTH_A_THREAD = 2**22  # bytes: waking a thread takes half as long as computing with these
@@ -45,9 +45,9 @@ def over_pieces(
 ) -> list[Any]:
     """Call work(slice) for consecutive slices that cover range(count), on all cores; return the results in order.
 
-    `bytes_each` is what one row's intermediate results take, `products_each` how many products of two numbers it
-    needs besides; a piece has as many rows as the cache holds. `like` tells the library: with CuPy there is one piece,
-    and this is [work(slice(0, count))].
+    `bytes_each` is what one row's intermediate results take; a piece has as many rows as the cache holds.
+    `products_each`, how many products of two numbers a row needs besides, tells what is worth a thread. `like` tells
+    the library: with CuPy there is one piece, and this is [work(slice(0, count))].
     """
     effort = count * (bytes_each + products_each // 2)  # as many bytes could be added up in the same time
     parts = pieces(like, count, bytes_each, share=effort >= 2 * WORTH_A_THREAD)

@@ -16,10 +16,11 @@ def choose_kernels() -> None:
     ours = "numpy" not in sys.modules and VARIABLE not in os.environ and has_avx512_of_amd()
     if ours:
         os.environ[VARIABLE] = "SkylakeX"
-    import numpy  # noqa: F401
-
-    if ours:
-        del os.environ[VARIABLE]
+    try:
+        import numpy  # noqa: F401
+    finally:
+        if ours:
+            del os.environ[VARIABLE]
 
 
 def has_avx512_of_amd(path: str = "/proc/cpuinfo") -> bool:

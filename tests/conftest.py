@@ -1,6 +1,9 @@
 """Hypothesis profiles (`ci` where the environment says CI, `dev` elsewhere), --device, and shared fixtures."""
 
 import os
+import signal
+
+from npgan.backend import REMEDY, gpu_status
 
 import numpy as np
 import pytest
@@ -8,11 +11,12 @@ import strict_cupy
 import threadpoolctl
 from hypothesis import settings
 
-from npgan.backend import REMEDY, gpu_status
-
 settings.register_profile("dev", deadline=None, max_examples=50, print_blob=True)
 settings.register_profile("ci", deadline=None, max_examples=250, print_blob=True, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, which some of them press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Thousands of small products: BLAS's own threads gain nothing on them, and on a busy machine wait for each other.
 threadpoolctl.threadpool_limits(1, user_api="blas")

@@ -3,9 +3,6 @@
 import re
 import sys
 
-import numpy as np
-import pytest
-
 from npgan import backend
 from npgan.backend import (
     DeviceError,
@@ -18,6 +15,9 @@ from npgan.backend import (
     to_device,
     to_numpy,
 )
+
+import numpy as np
+import pytest
 
 HOST = np.ones((2, 3), np.float32)
 

@@ -14,18 +14,20 @@ This is linear in x and linear in the weight, so three kernels are all there is:
 Conv2D runs the first forward, the second and third backward. Conv2DTranspose is Conv2D with forward and
 backward exchanged: the second forward, the first and third backward (Dumoulin and Visin 2016, chapter 4).
 
-Each kernel is one matrix product over patches: `patches` copies, for every output pixel, the window that it
-sees, so that row (n, a, b) of an (N*OH*OW, kh*kw*C) matrix times the (kh*kw*C, D) weight is y[n, a, b]. The batch is
-worked through in pieces whose patches fit the cache (npgan/parallel.py).
+Each kernel is matrix products over patches. `patches` copies, for every output pixel, the window that it sees, so
+that row (n, a, b) of an (N*OH*OW, kh*kw*C) matrix times the (kh*kw*C, D) weight is y[n, a, b]. The other two go
+through the rows i of the kernel one by one, since a row of windows is then a row of the image. The batch is worked
+through in pieces whose patches fit the cache (npgan/parallel.py). Lessons 3 and 4 show the plain forms, and tests
+compare with them.
 """
-
-import numpy as np
 
 from npgan.backend import Array, array_module
 from npgan.layers import winograd
 from npgan.layers.base import Layer, Parameter
 from npgan.layers.dense import he_normal, positive
 from npgan.parallel import CACHE, channel_sums, over_pieces, pieces
+
+import numpy as np
 
 Pair = tuple[int, int]
 
@@ -100,7 +102,7 @@ def correlate_weight_gradient(x: Array, dy: Array, kernel_size: Pair, stride: Pa
     depends on their number.
     """
     (kh, kw), (sh, sw), (ph, pw) = kernel_size, stride, padding
-    (n, h, w, c), (oh, ow, d) = x.shape, dy.shape[1:]
+    (n, h, _, c), (oh, ow, d) = x.shape, dy.shape[1:]
     dweight = array_module(x).zeros((kh, kw * c, d), dtype=x.dtype)
 
     def work(part: slice) -> None:
@@ -124,7 +126,7 @@ def kernel_row(i: int, h: int, oh: int, stride: int, padding: int) -> tuple[slic
 
 
 def add_bias(y: Array, bias: Array | None) -> None:
-    """Add one number a channel to images, (N, H, W, C) and (C), in place: a row at once, for NumPy is slow at short runs."""
+    """Add (C) numbers to all pixels of y, (N, H, W, C), in place: row by row, for NumPy is slow at short runs."""
     if bias is not None:
         rows = y.reshape(-1, y.shape[2] * y.shape[3])
         rows += array_module(y).tile(bias, y.shape[2])

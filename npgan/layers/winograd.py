@@ -96,7 +96,7 @@ def correlate_adjoint(dy: Array, weight: Array, stride: Pair, padding: Pair, siz
 
 
 def transform(weight: Array, stride: Pair) -> Array:
-    """The kernels of the 9 products, (kh, kw, C, D) -> (9, sh*sw*C, D): g0, g0 + g1 and g1 of columns, by those of rows."""
+    """The kernels of the 9 products, (kh, kw, C, D) -> (9, sh*sw*C, D): g0, g0 + g1, g1 by columns and by rows."""
     xp = array_module(weight)
     (sh, sw), (c, d) = stride, weight.shape[2:]
     kernels = xp.empty((3, 3, sh, sw, c, d), dtype=weight.dtype)
