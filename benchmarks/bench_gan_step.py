@@ -10,8 +10,6 @@ has to do (benchmarks/work.py); GEMM is the machine's own speed, measured in the
 import argparse
 from pathlib import Path
 
-from npgan.backend import to_device, to_numpy
-
 import model
 import numpy as np
 from games import Game
@@ -29,6 +27,8 @@ from timing import (
     write_csv,
 )
 from work import step_work
+
+from npgan.backend import to_device, to_numpy
 
 
 class OnDevice:

@@ -10,9 +10,6 @@ GEMM speed, measured in the same run, say how well the matrix products run; GB/s
 import argparse
 from pathlib import Path
 
-from npgan.backend import to_device
-from npgan.layers import Sequential
-
 import numpy as np
 from networks import SEQUENTIAL
 from timing import (
@@ -28,6 +25,9 @@ from timing import (
     write_csv,
 )
 from work import flops, least_bytes
+
+from npgan.backend import to_device
+from npgan.layers import Sequential
 
 
 def time_layers(network: Sequential, x, device: str, seconds: float) -> list[tuple[str, int, int, Timing]]:

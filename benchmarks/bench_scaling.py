@@ -18,17 +18,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from npgan.backend import Status
-
 import numpy as np
 from memory import peak_memory
 from networks import dcgan
 from timing import machine, markdown, measure
 
+from npgan.backend import Status
+
 ROOT = Path(__file__).parents[1]
 IMPORTS = [  # the first is what the others are compared with
     "import numpy",
-    "import npgan",  # NumPy, and little else
+    "import npgan",  # loads nothing else, not even NumPy
     "import npgan.layers, npgan.optim, npgan.adversarial",  # what a lesson needs
     "pass",  # Python alone
 ]

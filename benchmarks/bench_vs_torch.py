@@ -2,19 +2,26 @@
 
     python benchmarks/bench_vs_torch.py            # needs torch, which npgan itself never does
 
-Both take turns, A B A B, so that what else the machine does falls on both; the ratio is taken pair by pair and its
-median shown. PyTorch runs eagerly, in its default NCHW layout, on as many threads as there are cores; its
-discriminator's weights need no gradient during the generator's step, as here. Peak memory is the resident set of a
-process that runs nothing else.
+Each has a process of its own. They take turns, A B A B, so that what else the machine does falls on both; the ratio
+is taken pair by pair and its median shown. PyTorch runs eagerly, in its default NCHW layout, on as many threads as
+there are cores; its discriminator's weights need no gradient during the generator's step, as here. Peak memory is
+the resident set of its process.
 """
 
 import argparse
-import os
-import platform
 import statistics
+import subprocess
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
+import timing
+from games import Drawing, Game, Repairing
+from memory import peak_so_far
+from networks import WORKLOADS, Inpainter
+
+from npgan.backend import Status
 from npgan.layers import (
     BatchNormalization,
     Conv2D,
@@ -28,11 +35,6 @@ from npgan.layers import (
     Sequential,
     Tanh,
 )
-
-import numpy as np
-from games import Drawing, Game, Repairing
-from memory import peak_memory
-from networks import WORKLOADS, Inpainter
 
 
 class TorchGame:
@@ -240,38 +242,59 @@ def assert_parity(name: str, count: int) -> float:
     return worst
 
 
-def time_pairs(name: str, count: int, seconds: float) -> tuple[list[float], list[float]]:
-    """Median step times of npgan and of PyTorch, turn by turn, for about `seconds` in all."""
-    rng = np.random.default_rng(0)
-    ours = WORKLOADS[name](rng).start()
-    games = ours, TORCH[type(ours)](ours)
-    batch = ours.draw(count, rng)
+class Player:
+    """A process that plays a workload's game with one library, and does nothing else until it is told to."""
 
-    def turn(game, steps: int) -> float:
-        times = []
-        for _ in range(steps):
-            start = time.perf_counter()
-            game.step(*batch)
-            times.append(time.perf_counter() - start)
-        return statistics.median(times[1:])  # the first step of a turn finds cold caches
+    def __init__(self, name: str, count: int, library: str):
+        code = f"import bench_vs_torch as b; b.serve({name!r}, {count}, {library!r})"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=Path(__file__).parent,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
-    guess = max(turn(game, 3) for game in games)  # warm-up as well
-    steps = max(4, round(0.7 / guess))
-    pairs = max(5, round(seconds / (2 * steps * guess)))
-    npgan_times, torch_times = [], []
-    for _ in range(pairs):
-        npgan_times.append(turn(games[0], steps))
-        torch_times.append(turn(games[1], steps))
-    return npgan_times, torch_times
+    def turn(self, steps: int) -> tuple[float, float]:
+        """Play so many steps; return the median seconds of all but the first, and the peak memory so far in MB."""
+        self.process.stdin.write(f"{steps}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise RuntimeError("the benchmark's process has died; what it said stands above")
+        return tuple(float(word) for word in answer.split())
+
+    def __enter__(self) -> "Player":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.process.stdin.close()  # the end of its input ends it
+        self.process.stdout.close()
+        self.process.wait()
 
 
-def take_steps(name: str, count: int, library: str) -> None:
-    """Five steps with one library, for `peak_memory`."""
+def serve(name: str, count: int, library: str) -> None:
+    """What the process of a Player does."""
     rng = np.random.default_rng(0)
     ours = WORKLOADS[name](rng)
     game = ours.start() if library == "npgan" else TORCH[type(ours)](ours)
-    for _ in range(5):
-        game.step(*ours.draw(count, rng))
+    batch = ours.draw(count, rng)
+    for line in sys.stdin:
+        times = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            game.step(*batch)
+            times.append(time.perf_counter() - start)
+        print(statistics.median(times[1:]), peak_so_far(), flush=True)  # the first step finds cold caches
+
+
+def time_pairs(name: str, count: int, seconds: float) -> list[list[tuple[float, float]]]:
+    """What the turns of npgan and of PyTorch returned, pair by pair, for about `seconds` in all."""
+    with Player(name, count, "npgan") as ours, Player(name, count, "torch") as theirs:
+        guess = max(player.turn(3)[0] for player in (ours, theirs))  # warm-up as well
+        steps = max(4, round(0.7 / guess))
+        pairs = max(5, round(seconds / (2 * steps * guess)))
+        return [[player.turn(steps) for player in (ours, theirs)] for _ in range(pairs)]
 
 
 def main() -> None:
@@ -284,10 +307,8 @@ def main() -> None:
         import torch
     except ImportError:
         sys.exit("bench_vs_torch compares with PyTorch, which is not installed: pip install torch")
-    print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; NumPy {np.__version__}, "
-        f"PyTorch {torch.__version__} on {torch.get_num_threads()} threads; float32"
-    )
+    theirs = f"PyTorch {torch.__version__} on {torch.get_num_threads()} threads; float32"
+    print(timing.machine(Status(False, theirs)))
     print(
         "\n| workload | batch | parity | npgan ms | PyTorch ms | ratio (10%..90%) "
         "| npgan MB | PyTorch MB | ratio |\n|---|---|---|---|---|---|---|---|---|"
@@ -297,17 +318,13 @@ def main() -> None:
             continue
         count = args.batch or make_game(np.random.default_rng(0)).batch
         parity = assert_parity(name, count)
-        ours, theirs = time_pairs(name, count, 6 if args.quick else 30)
-        ratios = sorted(a / b for a, b in zip(ours, theirs))
-        low, high = ratios[len(ratios) // 10], ratios[-1 - len(ratios) // 10]
-        memory, torch_memory = (
-            peak_memory(f"import bench_vs_torch as b; b.take_steps({name!r}, {count}, {library!r})")
-            for library in ("npgan", "torch")
-        )
+        pairs = np.array(time_pairs(name, count, 6 if args.quick else 30))  # pair, library, seconds or MB
+        ours, theirs = 1e3 * np.median(pairs[:, :, 0], axis=0)
+        low, ratio, high = np.percentile(pairs[:, 0, 0] / pairs[:, 1, 0], (10, 50, 90))
+        memory, torch_memory = pairs[-1, :, 1]
         print(
-            f"| {name} | {count} | {parity:.0e} "
-            f"| {1e3 * statistics.median(ours):.1f} | {1e3 * statistics.median(theirs):.1f} "
-            f"| **{statistics.median(ratios):.2f}** ({low:.2f}..{high:.2f}) | {memory:.0f} | {torch_memory:.0f} "
+            f"| {name} | {count} | {parity:.0e} | {ours:.1f} | {theirs:.1f} "
+            f"| **{ratio:.2f}** ({low:.2f}..{high:.2f}) | {memory:.0f} | {torch_memory:.0f} "
             f"| {memory / torch_memory:.2f} |",
             flush=True,
         )

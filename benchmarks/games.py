@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import Array, array_module
 from npgan.layers import Layer
 from npgan.losses import generator_non_saturating
 from npgan.optim import Adam
-
-import numpy as np
 
 
 class Game:

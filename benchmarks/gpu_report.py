@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from npgan.backend import REMEDY, gpu_status
-
 from timing import machine
+
+from npgan.backend import REMEDY, gpu_status
 
 ROOT = Path(__file__).parents[1]
 LAST_LINES = 40  # of a section's output that go into the report

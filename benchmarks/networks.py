@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+import numpy as np
+from games import Drawing, Game, Repairing
+
 from npgan.backend import Array, array_module
 from npgan.layers import (
     BatchNormalization,
@@ -17,9 +20,6 @@ from npgan.layers import (
     Sequential,
     Tanh,
 )
-
-import numpy as np
-from games import Drawing, Game, Repairing
 
 
 def dcgan(size: int, channels: int, width: int, latent: int, start: int, rng: np.random.Generator) -> Drawing:

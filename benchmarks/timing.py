@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from npgan.backend import Status, gpu_status, synchronize, to_device
 from npgan.parallel import matmul
-
-import numpy as np
 
 GEMM_SIZE = {"numpy": 1024, "cupy": 4096}  # of the square matrices: large enough to reach full speed
 
@@ -87,9 +87,23 @@ def devices(wanted: str) -> tuple[list[str], Status]:
 def machine(status: Status) -> str:
     """One line: what was timed."""
     return (
-        f"{_processor()}, {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}; "
+        f"{_processor()}, {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}{_blas()}; "
         f"{status.line}"
     )
+
+
+def _blas() -> str:
+    """What multiplies NumPy's matrices, and for which kind of processor, as far as threadpoolctl can tell.
+
+    It decides more than all else: OpenBLAS's kernels with AVX-512 (SkylakeX) are twice as fast as those without
+    (Haswell). The environment variable OPENBLAS_CORETYPE chooses others than its own choice.
+    """
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return ""
+    blas = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    return "".join(f", {info['internal_api']} {info.get('architecture', '')}".rstrip() for info in blas)
 
 
 def _processor() -> str:

@@ -2,9 +2,9 @@
 
 import math
 
-from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, Layer, Reshape
-
 from games import Game
+
+from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, Layer, Reshape
 
 Shape = tuple[int, ...]
 

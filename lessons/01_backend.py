@@ -13,12 +13,12 @@
 # %%
 import time
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from npgan import backend, losses
 from npgan.layers import Dense, LeakyReLU, Sequential
 from npgan.lesson import Lesson
-
-import numpy as np
-from matplotlib.figure import Figure
 
 lesson = Lesson("01_backend", "One code, two array libraries", device=True)
 device = lesson.args.device  # "numpy" or "cupy"; the line above the title says which, and why

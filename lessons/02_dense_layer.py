@@ -9,14 +9,14 @@
 # `dy` always means "the gradient of the loss by y": an array of y's shape.
 
 # %%
+import numpy as np
+from matplotlib.figure import Figure
+
 from npgan.gradcheck import GradientError, check_gradient, check_layer
 from npgan.layers import Dense, Sequential, Tanh
 from npgan.lesson import Lesson
 from npgan.losses import mean_squared_error
 from npgan.show import curves
-
-import numpy as np
-from matplotlib.figure import Figure
 
 lesson = Lesson("02_dense_layer", "A dense layer, its backward, and the check that proves it")
 

@@ -12,16 +12,16 @@
 # %%
 import time
 
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
 from npgan import data
 from npgan.gradcheck import check_layer
 from npgan.layers import Conv2D
 from npgan.layers.conv import correlate, patches
 from npgan.lesson import Lesson
 from npgan.losses import mean_squared_error
-
-import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 lesson = Lesson("03_convolution", "The sliding window as one matrix product")
 

@@ -10,13 +10,13 @@
 # and Olah 2016, "Deconvolution and checkerboard artifacts", Distill.
 
 # %%
+import numpy as np
+from matplotlib.figure import Figure
+
 from npgan.gradcheck import check_layer
 from npgan.layers import Conv2D, Conv2DTranspose
 from npgan.layers.conv import output_size, transposed_output_size
 from npgan.lesson import Lesson
-
-import numpy as np
-from matplotlib.figure import Figure
 
 lesson = Lesson("04_transposed_convolution", "The adjoint; output sizes; checkerboards and their spectrum")
 

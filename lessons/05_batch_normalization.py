@@ -9,12 +9,12 @@
 # Source: Ioffe and Szegedy 2015, "Batch normalization", sections 3 and 3.1.
 
 # %%
+import numpy as np
+from matplotlib.figure import Figure
+
 from npgan.gradcheck import check_layer
 from npgan.layers import BatchNormalization
 from npgan.lesson import Lesson
-
-import numpy as np
-from matplotlib.figure import Figure
 
 lesson = Lesson(
     "05_batch_normalization", "Its backward, derived; train and inference; why batches are not mixed"

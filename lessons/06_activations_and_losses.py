@@ -14,14 +14,14 @@
 # %%
 import math
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from npgan.gradcheck import check_loss
 from npgan.layers import Dense, LeakyReLU, ReLU, Sigmoid, Tanh
 from npgan.layers.activations import sigmoid
 from npgan.lesson import Lesson
 from npgan.losses import binary_cross_entropy, generator_non_saturating, generator_saturating, softplus
-
-import numpy as np
-from matplotlib.figure import Figure
 
 lesson = Lesson(
     "06_activations_and_losses", "Activations, cross-entropy on logits, and the generator's two losses"

@@ -11,6 +11,10 @@
 # a time.
 
 # %%
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
 from npgan import optim, show
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device, to_numpy
@@ -21,10 +25,6 @@ from npgan.lesson import Lesson, pause
 from npgan.losses import binary_cross_entropy, generator_non_saturating, generator_saturating
 from npgan.metrics.modes import count_modes, samples_per_mode
 from npgan.training import Run
-
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 lesson = Lesson(
     "07_adversarial_game", "One player's step at a time", steps=3000, quick_steps=150, device=True

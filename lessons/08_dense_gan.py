@@ -10,15 +10,15 @@
 # lesson 9 does it with convolutions.
 
 # %%
+import numpy as np
+from matplotlib.figure import Figure
+
 from npgan import data, optim, show
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.layers import BatchNormalization, Dense, Flatten, LeakyReLU, Reshape, Sequential, Sigmoid, Tanh
 from npgan.lesson import Lesson
 from npgan.losses import binary_cross_entropy, generator_non_saturating
 from npgan.training import Run
-
-import numpy as np
-from matplotlib.figure import Figure
 
 lesson = Lesson(
     *("08_dense_gan", "The article's dense GAN, as printed and mended"),

@@ -9,6 +9,8 @@
 # Without flags it learns digits in 20 fonts. `--data mnist`, `--data photo` or `--data my_pictures/` learn those.
 
 # %%
+import numpy as np
+
 from npgan import checkpoint, data, show
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
@@ -28,8 +30,6 @@ from npgan.lesson import Lesson
 from npgan.metrics.samples import accuracy, class_report, generate, sliced_wasserstein, train_classifier
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
-
-import numpy as np
 
 STEPS, QUICK_STEPS = 3500, 30
 lesson = Lesson(

@@ -7,6 +7,9 @@
 # and mend it with dense layers: damaged image, mask and noise in, image out, known pixels kept.
 
 # %%
+import numpy as np
+from matplotlib.figure import Figure
+
 from npgan import data, filling, masks, show
 from npgan.adversarial import discriminator_step
 from npgan.backend import array_module
@@ -27,9 +30,6 @@ from npgan.losses import generator_non_saturating
 from npgan.metrics.repair import psnr, ssim
 from npgan.optim import Adam, cosine_decay
 from npgan.training import Run
-
-import numpy as np
-from matplotlib.figure import Figure
 
 lesson = Lesson(
     "10_dense_inpainting",

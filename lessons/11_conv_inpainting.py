@@ -16,6 +16,9 @@ import runpy
 import sys
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from npgan import checkpoint, data, filling, masks, show
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import Array, array_module, to_device, to_numpy
@@ -41,9 +44,6 @@ from npgan.metrics.repair import psnr, ssim
 from npgan.metrics.samples import sliced_wasserstein
 from npgan.optim import Adam, MovingAverage, cosine_decay
 from npgan.training import Run
-
-import numpy as np
-from matplotlib.figure import Figure
 
 one_picture = argparse.ArgumentParser(add_help=False)
 one_picture.add_argument("--image")

@@ -14,6 +14,10 @@
 # %%
 import time
 
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
 from npgan import data, masks, show
 from npgan.adversarial import discriminator_step
 from npgan.backend import array_module, to_device, to_numpy
@@ -35,10 +39,6 @@ from npgan.losses import generator_non_saturating
 from npgan.metrics.repair import psnr, ssim
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
-
-import numpy as np
-from matplotlib.figure import Figure
-from PIL import Image
 
 STEPS, QUICK_STEPS = 2500, 12
 lesson = Lesson(

@@ -35,11 +35,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from npgan.data.arrays import member_header, read_member
 from npgan.errors import DataError
 from npgan.whole_file import whole_file
-
-import numpy as np
 
 FORMAT, VERSION = "npgan checkpoint", 1
 HEADER_LIMIT = 2**20  # characters

@@ -12,10 +12,10 @@ input is zero, and a wrong formula passes.
 
 from collections.abc import Callable
 
+import numpy as np
+
 from npgan.backend import Array, array_module, device_of, to_device
 from npgan.layers.base import Layer
-
-import numpy as np
 
 
 class GradientError(AssertionError):

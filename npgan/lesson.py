@@ -7,13 +7,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from npgan import backend, checkpoint, show
-from npgan.errors import DataError, TrainingError
-from npgan.whole_file import whole_file
-
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
+
+from npgan import backend, checkpoint, show
+from npgan.errors import DataError, TrainingError
+from npgan.whole_file import whole_file
 
 # The flags that shape a run, and their types: saved in checkpoints, and taken from there by --resume.
 SETTINGS = {"data": str, "size": int, "channels": int, "seed": int, "steps": int, "quick": bool}

@@ -10,13 +10,13 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from npgan.backend import Array, array_module, device_of, to_device
 from npgan.data.folder import FORMATS
 from npgan.data.images import check_whole
 from npgan.errors import DataError
-
-import numpy as np
-from PIL import Image
 
 SMALLEST = 4  # pixels a side; in a smaller image a hole may leave nothing to look at
 FILLS = ("mean", "zero", "noise")

@@ -4,12 +4,12 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from npgan import backend
 from npgan.backend import Array, array_module
 from npgan.layers.base import Layer, Parameter
 from npgan.parallel import over_pieces
-
-import numpy as np
 
 Schedule = Callable[[int], float]  # number of steps done so far -> learning rate
 

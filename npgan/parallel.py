@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from npgan.backend import Array, array_module
-
 import numpy as np
+
+from npgan.backend import Array, array_module
 
 CACHE = 2**20  # bytes of a piece's intermediate results
 WORTH_A_THREAD = 2**22  # bytes: waking a thread takes half as long as computing with these
@@ -25,8 +25,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 LONG_ROW = 1024  # numbers: as long as it takes for the way to the next row not to count
 
 
+@lru_cache(maxsize=1)
 def keep_memory() -> None:
-    """Ask the C library not to give freed memory back to the system, where it can be asked.
+    """Ask the C library, once, not to give freed memory back to the system, where it can be asked.
 
     It would pay for it page by page when it asks again: up to a third of a training step. Arrays above 32 MB are
     given back nevertheless.
@@ -35,9 +36,6 @@ def keep_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, 2**25)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-keep_memory()
 
 
 def over_pieces(
@@ -49,6 +47,7 @@ def over_pieces(
     `products_each`, how many products of two numbers a row needs besides, tells what is worth a thread. `like` tells
     the library: with CuPy there is one piece, and this is [work(slice(0, count))].
     """
+    keep_memory()
     effort = count * (bytes_each + products_each // 2)  # as many bytes could be added up in the same time
     parts = pieces(like, count, bytes_each, share=effort >= 2 * WORTH_A_THREAD)
     results: list[Any] = [None] * len(parts)

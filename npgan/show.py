@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from npgan.backend import Array, to_numpy
-from npgan.whole_file import whole_file
-
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
+
+from npgan.backend import Array, to_numpy
+from npgan.whole_file import whole_file
 
 
 def to_pixels(images: Array) -> np.ndarray:

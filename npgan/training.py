@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from npgan import checkpoint
 from npgan.backend import Array
 from npgan.errors import DataError, TrainingError
 from npgan.lesson import pause
 from npgan.whole_file import PARTIAL, whole_file
-
-import numpy as np
 
 SAVE_SECONDS = 30.0  # between two checkpoints: what a crash may cost
 KEEP = 3  # how many checkpoints of a run are kept

@@ -3,13 +3,13 @@
 import os
 import signal
 
-from npgan.backend import REMEDY, gpu_status
-
 import numpy as np
 import pytest
 import strict_cupy
 import threadpoolctl
 from hypothesis import settings
+
+from npgan.backend import REMEDY, gpu_status
 
 settings.register_profile("dev", deadline=None, max_examples=50, print_blob=True)
 settings.register_profile("ci", deadline=None, max_examples=250, print_blob=True, derandomize=True)

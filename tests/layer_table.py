@@ -6,9 +6,9 @@ one, which would hide a forgotten factor. Inputs lie off the kinks of LeakyReLU 
 
 from dataclasses import dataclass
 
-from npgan import layers
-
 import numpy as np
+
+from npgan import layers
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ dtypes and devices are compared; traffic is counted on the strict double alone.
 import contextlib
 from collections.abc import Callable
 
-from npgan.backend import Array, device_of, to_device, to_numpy
-from npgan.layers import Layer
-
 import numpy as np
 import strict_cupy
+
+from npgan.backend import Array, device_of, to_device, to_numpy
+from npgan.layers import Layer
 
 DEVICES = ("numpy", "cupy")
 

@@ -1,12 +1,12 @@
 """The two steps of the game: what is run in which order, and who learns when."""
 
+import numpy as np
+import pytest
+
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.layers import BatchNormalization, Dense, LeakyReLU, Sequential, Tanh
 from npgan.losses import binary_cross_entropy, generator_saturating
 from npgan.optim import SGD, Adam
-
-import numpy as np
-import pytest
 
 
 class Game:

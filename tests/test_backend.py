@@ -3,6 +3,9 @@
 import re
 import sys
 
+import numpy as np
+import pytest
+
 from npgan import backend
 from npgan.backend import (
     DeviceError,
@@ -15,9 +18,6 @@ from npgan.backend import (
     to_device,
     to_numpy,
 )
-
-import numpy as np
-import pytest
 
 HOST = np.ones((2, 3), np.float32)
 

@@ -1,13 +1,13 @@
 """BatchNormalization: worked by hand, against loops, in training and in inference."""
 
-from npgan.layers import BatchNormalization, Sequential
-
 import numpy as np
 import pytest
 import reference
 from hypothesis import given
 from layer_table import make, spread
 from strategies import geometries, seeds
+
+from npgan.layers import BatchNormalization, Sequential
 
 BOTH = pytest.mark.parametrize("name", ["BatchNormalization-of-images", "BatchNormalization-of-features"])
 

@@ -6,10 +6,6 @@ import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
-from npgan import masks
-from npgan.backend import to_device
-from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, LeakyReLU, Sequential
-
 import bench_gan_step
 import bench_layers
 import bench_scaling
@@ -24,6 +20,10 @@ import strict_cupy
 import timing
 import work
 from layer_table import make
+
+from npgan import masks
+from npgan.backend import to_device
+from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, LeakyReLU, Sequential
 
 NO_TIME = {"seconds": 0.0, "least": 2}
 

@@ -8,6 +8,9 @@ import signal
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from npgan import checkpoint, training
 from npgan import whole_file as whole_file_module
 from npgan.data import DataError, Images
@@ -17,9 +20,6 @@ from npgan.losses import binary_cross_entropy
 from npgan.optim import SGD, Adam, MovingAverage, cosine_decay
 from npgan.training import Run
 from npgan.whole_file import whole_file
-
-import numpy as np
-import pytest
 
 STEPS = 12
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, 6, 6, 1), dtype=np.uint8)

@@ -1,13 +1,13 @@
 """Conv2D and Conv2DTranspose: worked by hand, against loops, and as each other's adjoint."""
 
-from npgan.layers import Conv2D, Conv2DTranspose
-
 import numpy as np
 import pytest
 import reference
 from hypothesis import given
 from layer_table import make
 from strategies import geometries, seeds
+
+from npgan.layers import Conv2D, Conv2DTranspose
 
 ROUNDING = {"rtol": 1e-12, "atol": 1e-12}
 

@@ -6,10 +6,10 @@ import struct
 import urllib.error
 import urllib.request
 
-from npgan.data import DataError, download, load
-
 import numpy as np
 import pytest
+
+from npgan.data import DataError, download, load
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 4, 4), dtype=np.uint8)
 

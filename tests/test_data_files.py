@@ -7,13 +7,13 @@ import struct
 import zipfile
 import zlib
 
-from npgan.data import DataError, lazy, load
-
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from npgan.data import DataError, lazy, load
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 5, 6), dtype=np.uint8)
 CLASSES = np.arange(7, dtype=np.uint8)

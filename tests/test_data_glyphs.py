@@ -1,9 +1,9 @@
 """Glyphs and photographs: determinism, legibility, nothing on the border."""
 
-from npgan.data import DIGITS, FONTS, LOWERCASE, UPPERCASE, glyphs, photo, photograph
-
 import numpy as np
 import pytest
+
+from npgan.data import DIGITS, FONTS, LOWERCASE, UPPERCASE, glyphs, photo, photograph
 
 LUMA = np.array([0.299, 0.587, 0.114])
 ALL = DIGITS + UPPERCASE + LOWERCASE

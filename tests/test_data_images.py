@@ -1,12 +1,12 @@
 """The class Images: what it accepts, what it gives, and other sizes and channels."""
 
-from npgan.data import DataError, Images
-from npgan.data.convert import convert
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from npgan.data import DataError, Images
+from npgan.data.convert import convert
 
 
 def numbered(n: int, h: int = 2, w: int = 3) -> Images:

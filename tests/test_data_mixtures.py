@@ -1,9 +1,9 @@
 """Mixtures: the centres and the spread are those of the papers."""
 
-from npgan.data import Mixture
-
 import numpy as np
 import pytest
+
+from npgan.data import Mixture
 
 
 def test_ring_and_grid_centres():

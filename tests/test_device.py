@@ -2,6 +2,12 @@
 
 import re
 
+import numpy as np
+import pytest
+import strict_cupy
+from layer_table import LAYERS, make
+from parity import layer_problems
+
 from npgan.backend import (
     DeviceError,
     array_module,
@@ -24,12 +30,6 @@ from npgan.losses import (
     softmax_cross_entropy,
 )
 from npgan.optim import SGD, Adam
-
-import numpy as np
-import pytest
-import strict_cupy
-from layer_table import LAYERS, make
-from parity import layer_problems
 
 HOST = np.arange(6, dtype=np.float32).reshape(2, 3)
 every_layer = pytest.mark.parametrize("name", LAYERS)

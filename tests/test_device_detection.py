@@ -12,11 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import npgan
-from npgan.backend import gpu_status
-
 import numpy as np
 import pytest
+
+import npgan
+from npgan.backend import gpu_status
 
 SAY = """
 import json

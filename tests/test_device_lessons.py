@@ -8,13 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import npgan.metrics.samples
-from npgan.backend import gpu_status
-from npgan.training import Run
-
 import numpy as np
 import pytest
 import strict_cupy
+
+import npgan.metrics.samples
+from npgan.backend import gpu_status
+from npgan.training import Run
 
 ROOT = Path(__file__).parents[1]
 LESSONS = {

@@ -5,6 +5,11 @@ On the strict double, or with --device cupy on a GPU, where traffic is not count
 
 import importlib.util
 
+import numpy as np
+import pytest
+import strict_cupy
+from parity import DEVICES, differences, watched
+
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import device_of, to_device, to_numpy
 from npgan.data import Images
@@ -25,11 +30,6 @@ from npgan.masks import blend, damage, make
 from npgan.metrics import modes, repair, samples
 from npgan.optim import SGD, Adam, MovingAverage, cosine_decay, linear_decay, step_decay
 from npgan.training import Run
-
-import numpy as np
-import pytest
-import strict_cupy
-from parity import DEVICES, differences, watched
 
 ROUNDS, BATCH, LATENT = 4, 6, 5
 OPTIMISERS = {

@@ -1,14 +1,14 @@
 """The kernels of the convolutions against their plain form: patches, one matrix product, and the patches' adjoint."""
 
-from npgan.gradcheck import check_layer
-from npgan.layers import Conv2D, Conv2DTranspose, conv, winograd
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from layer_table import make
 from strategies import at_least, geometries, seeds
+
+from npgan.gradcheck import check_layer
+from npgan.layers import Conv2D, Conv2DTranspose, conv, winograd
 
 DTYPES = ("float32", "float64")
 

@@ -2,6 +2,11 @@
 
 import functools
 
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from npgan import data, masks
 from npgan.filling import (
     harmonic_fill,
@@ -14,11 +19,6 @@ from npgan.filling import (
 from npgan.filling import patch as patch_module
 from npgan.filling import segment as segment_module
 from npgan.metrics.repair import psnr
-
-import numpy as np
-import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 def nearest_of_noise(images, holes):

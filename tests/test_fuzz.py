@@ -18,15 +18,15 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from npgan import checkpoint
-from npgan.data import DataError, Images, load
-from npgan.layers import BatchNormalization, Dense, Sequential
-from npgan.optim import Adam
-
 import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from npgan import checkpoint
+from npgan.data import DataError, Images, load
+from npgan.layers import BatchNormalization, Dense, Sequential
+from npgan.optim import Adam
 
 EXAMPLES = 260  # of each kind of file
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 7), dtype=np.uint8)

@@ -2,12 +2,12 @@
 
 import re
 
+import numpy as np
+import pytest
+
 from npgan.gradcheck import GradientError, check_gradient, check_layer, check_loss
 from npgan.layers import BatchNormalization, Conv2D, Dense, Flatten, Layer, Reshape, Sequential, Tanh
 from npgan.losses import mean_squared_error
-
-import numpy as np
-import pytest
 
 
 class Cube(Layer):

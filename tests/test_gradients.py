@@ -2,6 +2,14 @@
 
 import math
 
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from layer_table import LAYERS, off_zero
+from strategies import at_least, geometries, seeds
+
 from npgan import losses
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.gradcheck import check_gradient, check_layer, check_loss
@@ -17,14 +25,6 @@ from npgan.layers import (
     Sequential,
     Tanh,
 )
-
-import numpy as np
-import pytest
-import reference
-from hypothesis import given
-from hypothesis import strategies as st
-from layer_table import LAYERS, off_zero
-from strategies import at_least, geometries, seeds
 
 TOLERANCE = 1e-6
 CASES = 200

@@ -6,12 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-from npgan import masks
-from npgan.backend import to_device, to_numpy
-from npgan.data import DataError, read_picture
-from npgan.gradcheck import GradientError, check_layer
-from npgan.layers import Concatenate, Dense, Layer, LeakyReLU, Reshape, Sequential, Tanh
-
 import numpy as np
 import pytest
 import strict_cupy
@@ -20,6 +14,12 @@ from hypothesis import strategies as st
 from layer_table import off_zero
 from PIL import Image
 from strategies import at_least, seeds
+
+from npgan import masks
+from npgan.backend import to_device, to_numpy
+from npgan.data import DataError, read_picture
+from npgan.gradcheck import GradientError, check_layer
+from npgan.layers import Concatenate, Dense, Layer, LeakyReLU, Reshape, Sequential, Tanh
 
 LESSONS = Path(__file__).parents[1] / "lessons"
 

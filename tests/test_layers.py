@@ -2,6 +2,10 @@
 
 import re
 
+import numpy as np
+import pytest
+from layer_table import LAYERS, Geometry, make
+
 from npgan.layers import (
     BatchNormalization,
     Conv2D,
@@ -17,10 +21,6 @@ from npgan.layers import (
     Sigmoid,
     Tanh,
 )
-
-import numpy as np
-import pytest
-from layer_table import LAYERS, Geometry, make
 
 every_layer = pytest.mark.parametrize("name", LAYERS)
 WITH_STATE = [name for name in LAYERS if make(name)[1].state()]

@@ -3,6 +3,13 @@
 import math
 import re
 
+import numpy as np
+import pytest
+import reference
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import seeds
+
 from npgan.losses import (
     binary_cross_entropy,
     generator_non_saturating,
@@ -11,13 +18,6 @@ from npgan.losses import (
     mean_squared_error,
     softmax_cross_entropy,
 )
-
-import numpy as np
-import pytest
-import reference
-from hypothesis import given
-from hypothesis import strategies as st
-from strategies import seeds
 
 LOG_3 = math.log(3)  # sigmoid(log 3) = 3/4
 LOGITS = np.array([[0.0], [LOG_3], [-LOG_3], [0.0]])  # D = 1/2, 3/4, 1/4, 1/2

@@ -3,15 +3,15 @@
 import struct
 import zlib
 
-from npgan import masks
-from npgan.errors import DataError
-
 import numpy as np
 import pytest
 import strict_cupy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from npgan import masks
+from npgan.errors import DataError
 
 SIZES = st.integers(4, 24)
 SEEDS = st.integers(0, 2**32 - 1)

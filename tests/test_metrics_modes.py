@@ -1,10 +1,10 @@
-from npgan.data import Mixture
-from npgan.metrics.modes import count_modes, samples_per_mode
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from npgan.data import Mixture
+from npgan.metrics.modes import count_modes, samples_per_mode
 
 CENTRES = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 

@@ -2,13 +2,13 @@
 
 import math
 
-from npgan import masks
-from npgan.metrics.repair import l1, psnr, ssim
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from npgan import masks
+from npgan.metrics.repair import l1, psnr, ssim
 
 MEASURES = [l1, psnr, ssim]
 

@@ -3,14 +3,14 @@
 import math
 import re
 
-from npgan.layers import BatchNormalization, Dense, Parameter, Sequential
-from npgan.optim import SGD, Adam, MovingAverage, cosine_decay, linear_decay, step_decay
-
 import numpy as np
 import pytest
 import reference
 from hypothesis import given
 from strategies import seeds
+
+from npgan.layers import BatchNormalization, Dense, Parameter, Sequential
+from npgan.optim import SGD, Adam, MovingAverage, cosine_decay, linear_decay, step_decay
 
 STEPS = 50
 

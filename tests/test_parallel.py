@@ -1,11 +1,11 @@
 """Pieces and threads: the same numbers, bit for bit, however the work is spread; and nothing leaks out."""
 
+import numpy as np
+import pytest
+
 from npgan import parallel
 from npgan.layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, LeakyReLU, Tanh
 from npgan.optim import Adam
-
-import numpy as np
-import pytest
 
 
 def make(name, rng):

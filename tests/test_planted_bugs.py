@@ -6,6 +6,11 @@ code for learning.
 
 import functools
 
+import numpy as np
+import pytest
+import reference
+from layer_table import Geometry, make
+
 from npgan import losses
 from npgan.gradcheck import GradientError, check_layer, check_loss
 from npgan.layers import (
@@ -22,11 +27,6 @@ from npgan.layers import (
     Tanh,
 )
 from npgan.optim import SGD, Adam
-
-import numpy as np
-import pytest
-import reference
-from layer_table import Geometry, make
 
 SQUARE = Geometry(2, (4, 4), 3, 3, (3, 3), (1, 1), (1, 1), (0, 0))  # hides a transposed weight from its shape
 

@@ -5,13 +5,13 @@ Always on the strict double, also with --device cupy: on a GPU most of these are
 
 import re
 
-from npgan.backend import array_module, device_of, synchronize, to_device, to_numpy
-
 import numpy as np
 import pytest
 import strict_cupy
 from layer_table import LAYERS, make
 from parity import layer_problems, watched
+
+from npgan.backend import array_module, device_of, synchronize, to_device, to_numpy
 
 
 @pytest.fixture(autouse=True)

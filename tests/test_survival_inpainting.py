@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from npgan import checkpoint, data, masks
-from npgan.errors import DataError
-
 import numpy as np
 import pytest
 from PIL import Image
 from test_survival import digest
+
+from npgan import checkpoint, data, masks
+from npgan.errors import DataError
 
 ROOT = Path(__file__).parents[1]
 LESSON, OWN_PICTURE = (ROOT / "lessons" / f"11_{name}.py" for name in ("conv_inpainting", "own_picture"))

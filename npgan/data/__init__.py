@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import numpy as np
+
 from npgan.data.convert import convert
 from npgan.data.download import SHA256, fetch
 from npgan.data.files import ACCEPTED, read
@@ -13,8 +15,6 @@ from npgan.data.lazy import in_memory
 from npgan.data.mixtures import Mixture
 from npgan.data.photo import photo, photograph
 from npgan.errors import DataError
-
-import numpy as np
 
 __all__ = [
     "DIGITS",

@@ -4,12 +4,12 @@ import math
 import zipfile
 from pathlib import Path
 
+import numpy as np
+from numpy.lib import format as npy
+
 from npgan.data.images import Images
 from npgan.data.lazy import check_limit, in_memory
 from npgan.errors import DataError
-
-import numpy as np
-from numpy.lib import format as npy
 
 IMAGE_NAMES = ("images", "x", "x_train", "train_images", "data")
 LABEL_NAMES = ("labels", "y", "y_train", "train_labels")

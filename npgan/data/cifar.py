@@ -5,11 +5,11 @@ Records of 3073 bytes: the class, 0 to 9, then 32x32 red, green and blue values,
 
 from pathlib import Path
 
+import numpy as np
+
 from npgan.data.images import Images
 from npgan.data.lazy import check_limit
 from npgan.errors import DataError
-
-import numpy as np
 
 RECORD = 1 + 3 * 32 * 32
 

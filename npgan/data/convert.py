@@ -1,10 +1,10 @@
 """Other sizes and other numbers of channels."""
 
-from npgan.data.images import Images
-from npgan.data.lazy import Lazy, in_memory
-
 import numpy as np
 from PIL import Image
+
+from npgan.data.images import Images
+from npgan.data.lazy import Lazy, in_memory
 
 LUMA = np.array([0.299, 0.587, 0.114])  # weights of red, green, blue in brightness: ITU-R BT.601
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+from PIL import Image, ImageOps
+
 from npgan.data import lazy
 from npgan.data.convert import centre_square
 from npgan.data.images import Images
 from npgan.data.lazy import Lazy
 from npgan.errors import DataError
-
-import numpy as np
-from PIL import Image, ImageOps
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"}

@@ -5,11 +5,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path as FilePath
 
-from npgan.data.convert import LUMA
-from npgan.data.images import Images, check_whole
-from npgan.data.lazy import check_limit
-from npgan.errors import DataError
-
 import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import RendererAgg
@@ -17,6 +12,11 @@ from matplotlib.font_manager import FontProperties, get_font
 from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import IdentityTransform
+
+from npgan.data.convert import LUMA
+from npgan.data.images import Images, check_whole
+from npgan.data.lazy import check_limit
+from npgan.errors import DataError
 
 DIGITS = string.digits
 UPPERCASE = string.ascii_uppercase

@@ -10,11 +10,11 @@ import warnings
 import zlib
 from pathlib import Path
 
+import numpy as np
+
 from npgan.data.images import Images
 from npgan.data.lazy import check_limit, in_memory
 from npgan.errors import DataError
-
-import numpy as np
 
 GZIP_MAGIC = b"\x1f\x8b"
 CHUNK = 2**20  # gzipped bytes are decoded in pieces: a header alone never allocates anything

@@ -4,10 +4,10 @@ import copy
 import operator
 from collections.abc import Iterator
 
+import numpy as np
+
 from npgan.data.lazy import Lazy
 from npgan.errors import DataError
-
-import numpy as np
 
 
 class Images:

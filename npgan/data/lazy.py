@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable
 
-from npgan.errors import DataError
-
 import numpy as np
+
+from npgan.errors import DataError
 
 LIMIT_BYTES = 4 * 2**30  # a decoded set above this is refused, unless it is only mapped from the disk
 MEMORY_BUDGET = 2**30  # a decoded set above this is not held in memory but read where it is used

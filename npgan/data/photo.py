@@ -1,12 +1,12 @@
 """Random crops of the one photograph that matplotlib ships: a real picture without a download."""
 
-from npgan.data.images import Images, check_whole
-from npgan.data.lazy import check_limit
-from npgan.errors import DataError
-
 import numpy as np
 from matplotlib import cbook
 from PIL import Image
+
+from npgan.data.images import Images, check_whole
+from npgan.data.lazy import check_limit
+from npgan.errors import DataError
 
 
 def photograph() -> np.ndarray:

@@ -1,8 +1,8 @@
 """Detail for a repair that is right but soft: its patches are replaced by their nearest in the known part."""
 
-from npgan.masks import blend, missing_pixels
-
 import numpy as np
+
+from npgan.masks import blend, missing_pixels
 
 SOURCES = 20_000  # windows of the known part that are looked through at most
 

@@ -1,9 +1,9 @@
 """Feature-based filling, its smooth form: the colours at the edge of the hole flow into it."""
 
+import numpy as np
+
 from npgan.filling.mean import known_somewhere
 from npgan.masks import blend, damage
-
-import numpy as np
 
 
 def harmonic_fill(images: np.ndarray, masks: np.ndarray, *, tolerance: float = 1e-7) -> np.ndarray:

@@ -1,8 +1,8 @@
 """One colour for the whole hole."""
 
-from npgan.masks import damage, missing_pixels
-
 import numpy as np
+
+from npgan.masks import damage, missing_pixels
 
 
 def mean_fill(images: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
 """Templates: copy the hole from the training image that fits best around it."""
 
+import numpy as np
+
 from npgan.filling.mean import known_somewhere
 from npgan.masks import blend
-
-import numpy as np
 
 CHUNK = 2048  # training images, and damaged ones, at a time
 

@@ -1,12 +1,12 @@
 """Copy and paste of patches: exemplar-based inpainting (Criminisi, Perez and Toyama 2004)."""
 
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
 from npgan.data.images import check_whole
 from npgan.filling.harmonic import harmonic_fill
 from npgan.filling.mean import known_somewhere
 from npgan.masks import blend
-
-import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 SOURCES = 100_000  # patches to copy from, at most: more are thinned out evenly
 FEW = 30  # with fewer patches that are known throughout, patches with gaps serve as well

@@ -1,11 +1,11 @@
 """Segmentation and recombination: cut the image into regions, continue them into the hole, paint them."""
 
+import numpy as np
+
 from npgan.data.images import check_whole
 from npgan.filling.harmonic import harmonic_fill
 from npgan.filling.mean import known_somewhere
 from npgan.masks import blend
-
-import numpy as np
 
 ROUNDS = 20  # of k-means
 

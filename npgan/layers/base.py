@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from npgan import backend
 from npgan.backend import Array
-
-import numpy as np
 
 
 class Parameter:

@@ -1,12 +1,12 @@
 """BatchNormalization: give every channel mean zero and variance one over the batch, then scale and shift it."""
 
+import numpy as np
+
 from npgan.backend import Array, array_module
 from npgan.layers.activations import elementwise
 from npgan.layers.base import Layer, Parameter
 from npgan.layers.dense import positive
 from npgan.parallel import as_rows, channel_sums, column_sums, over_pieces
-
-import numpy as np
 
 
 class BatchNormalization(Layer):

@@ -21,13 +21,13 @@ through in pieces whose patches fit the cache (npgan/parallel.py). Lessons 3 and
 compare with them.
 """
 
+import numpy as np
+
 from npgan.backend import Array, array_module
 from npgan.layers import winograd
 from npgan.layers.base import Layer, Parameter
 from npgan.layers.dense import he_normal, positive
 from npgan.parallel import CACHE, channel_sums, over_pieces, pieces
-
-import numpy as np
 
 Pair = tuple[int, int]
 

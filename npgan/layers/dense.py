@@ -2,11 +2,11 @@
 
 import math
 
+import numpy as np
+
 from npgan.backend import Array
 from npgan.layers.base import Layer, Parameter
 from npgan.parallel import matmul
-
-import numpy as np
 
 
 class Dense(Layer):

@@ -1,8 +1,8 @@
 """Modes of a mixture: how many a set of samples reaches, and how many of the samples lie on one."""
 
-from npgan.backend import Array, to_numpy
-
 import numpy as np
+
+from npgan.backend import Array, to_numpy
 
 
 def samples_per_mode(samples: Array, centres: Array, sigma: float) -> np.ndarray:

@@ -8,10 +8,10 @@ Images are floating point (N, H, W, C) in [-1, 1], masks (N or 1, H, W, 1) with 
 computes in float64 on the host and returns one value an image, float64 (N,).
 """
 
+import numpy as np
+
 from npgan.backend import Array, to_numpy
 from npgan.masks import missing_pixels
-
-import numpy as np
 
 RANGE = 2.0  # of the pixel values: 1 - (-1)
 RADIUS, SIGMA = 5, 1.5  # of SSIM's window, in pixels: 11 x 11

@@ -6,6 +6,8 @@ that can be had: the floor of a distance, the ceiling of a confidence) and for n
 
 from typing import NamedTuple
 
+import numpy as np
+
 from npgan.backend import Array, device_of, to_device, to_numpy
 from npgan.data import Images
 from npgan.layers import (
@@ -19,8 +21,6 @@ from npgan.layers import (
 )
 from npgan.losses import softmax_cross_entropy
 from npgan.optim import Adam, cosine_decay
-
-import numpy as np
 
 
 class ClassReport(NamedTuple):
