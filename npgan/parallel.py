@@ -108,10 +108,10 @@ def column_sums(x: Array) -> Array:
     return array_module(x).ones(x.shape[0], dtype=x.dtype) @ x
 
 
-def channel_sums(x: Array) -> Array:
-    """Sum over all axes but the last: (..., C) -> (C), piece by piece."""
+def channel_sums(x: Array, of: Callable[[Array], Array] = lambda rows: rows) -> Array:
+    """Sum of(x) over all axes but the last: (..., C) -> (C), piece by piece; `of` gets rows as of `as_rows`."""
     rows, _ = as_rows(x)
-    sums = over_pieces(lambda part: column_sums(rows[part]), x, len(rows), rows.nbytes // len(rows))
+    sums = over_pieces(lambda part: column_sums(of(rows[part])), x, len(rows), 2 * rows.nbytes // len(rows))
     return sum(sums[1:], sums[0]).reshape(-1, x.shape[-1]).sum(axis=0)
 
 

@@ -78,6 +78,7 @@ class BatchNormalization(Layer):
             self.gamma.grad += dgamma
             self.beta.grad += dbeta
 
+        # dx = scale * (dy - mean(dy)) - slope * (x - mean), where slope holds all that comes before x - mean above
         scale = self.gamma.value * inverse_std
         _, (scale_row, shift, slope) = as_rows(x, scale, dbeta / m, scale * inverse_std * (dgamma / m))
 
@@ -102,15 +103,8 @@ class BatchNormalization(Layer):
                 "train on a larger batch"
             )
         mean = channel_sums(x) / m
-        rows, (centre,) = as_rows(x, mean)
-
-        def squares(part: slice) -> Array:
-            moved = rows[part] - centre
-            moved *= moved
-            return column_sums(moved)
-
-        sums = over_pieces(squares, x, len(rows), 2 * rows.nbytes // len(rows))
-        variance = sum(sums[1:], sums[0]).reshape(-1, self.channels).sum(axis=0) / m
+        _, (centre,) = as_rows(x, mean)
+        variance = channel_sums(x, lambda rows: (rows - centre) ** 2) / m
         if not self.frozen:
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
                 running *= self.momentum

@@ -9,9 +9,9 @@ products, or 3 by a detour:
                                 m2 = (x1 - x2) g1
 
 Done for rows and for columns, it makes a tile of 2 x 2 outputs from 3 x 3 blocks by 9 products (Lavin and Gray 2016,
-section 4). Differences and sums take time too: from 64 channels on, correlate and its adjoint gain a fifth to a
-third, below they gain nothing, nor does the weight's gradient. All steps are linear, so the adjoint is the adjoint
-of each step, in the opposite order.
+section 4). Differences and sums take time too: from 64 channels on, correlate and its adjoint take a tenth to a third
+less time, and a training step of a wide DCGAN an eighth less. With fewer channels nothing is gained, nor for the
+weight's gradient. All steps are linear, so the adjoint is the adjoint of each step, in the opposite order.
 
 Arrays have the blocks' rows and columns first and the images after them: so the inner loops are long.
 """
