@@ -12,6 +12,7 @@ import numpy as np
 
 Array = Any  # a numpy.ndarray or a cupy.ndarray
 DEVICES = ("numpy", "cupy")
+HOST = (np.ndarray, np.generic)  # NumPy's arrays and scalars
 REMEDY = (
     "install CuPy for the driver's CUDA version, with pip install 'npgan[cuda13]' or 'npgan[cuda12]', "
     "or use --device numpy"
@@ -37,7 +38,7 @@ def array_module(*arrays: Array) -> ModuleType:
     cupy = sys.modules.get("cupy")  # an array of CuPy's can only exist once CuPy has been imported
     found: ModuleType | None = None
     for array in arrays:
-        if isinstance(array, np.ndarray | np.generic):
+        if isinstance(array, HOST):
             module: ModuleType = np
         elif cupy is not None and isinstance(array, cupy.ndarray):
             module = cupy

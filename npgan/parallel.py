@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -49,18 +50,22 @@ def over_pieces(
     """
     keep_memory()
     effort = count * (bytes_each + products_each // 2)  # as many bytes could be added up in the same time
-    parts = pieces(like, count, bytes_each, share=effort >= 2 * WORTH_A_THREAD)
-    results: list[Any] = [None] * len(parts)
-    todo = iter(range(len(parts)))
+    share = effort >= 2 * WORTH_A_THREAD
+    parts = pieces(like, count, bytes_each, share)
+    with blas_on_one_thread() as held:
+        if (
+            not share or not held
+        ):  # where BLAS cannot be held it uses all cores, and ours would fight for them
+            return [work(part) for part in parts]
+        results: list[Any] = [None] * len(parts)
+        todo = iter(range(len(parts)))
 
-    def worker() -> None:
-        for index in todo:  # two threads never get the same index: next() is one step of the interpreter
-            results[index] = work(parts[index])
+        def worker() -> None:
+            for index in todo:  # two threads never get the same index: next() is one step of the interpreter
+                results[index] = work(parts[index])
 
-    with _blas_on_one_thread() as held:
-        # Where BLAS cannot be held to one thread it uses all cores by itself, and ours would fight for them.
-        others = min(threads() if held else 1, effort // WORTH_A_THREAD, len(parts)) - 1
-        futures = [_pool().submit(worker) for _ in range(max(0, others))]
+        others = min(threads(), effort // WORTH_A_THREAD, len(parts)) - 1
+        futures = [_pool().submit(worker) for _ in range(others)]
         try:
             worker()
         finally:
@@ -125,7 +130,7 @@ def as_rows(x: Array, *vectors: Array) -> tuple[Array, list[Array]]:
     r = 1
     while count % (2 * r) == 0 and 2 * r * c <= LONG_ROW:
         r *= 2
-    return x.reshape(count // r, r * c), [array_module(x).tile(vector, r) for vector in vectors]
+    return x.reshape(count // r, r * c), [array_module(x).concatenate([vector] * r) for vector in vectors]
 
 
 def threads() -> int:
@@ -154,14 +159,26 @@ def _blas_libraries() -> list[Any]:
 
 
 @contextmanager
-def _blas_on_one_thread() -> Iterator[bool]:
-    """Hold BLAS to one thread, and give it back its own on the way out; yield whether that could be done."""
+def blas_on_one_thread() -> Iterator[bool]:
+    """Hold BLAS to one thread until the outermost such block ends; yield whether that could be done."""
+    global _holders, _before
     libraries = _blas_libraries()
-    before = [library.get_num_threads() for library in libraries]
-    for library in libraries:
-        library.set_num_threads(1)
+    with _lock:
+        if _holders == 0:
+            _before = [library.get_num_threads() for library in libraries]
+            for library in libraries:
+                library.set_num_threads(1)
+        _holders += 1
     try:
         yield bool(libraries)
     finally:
-        for library, number in zip(libraries, before):
-            library.set_num_threads(number)
+        with _lock:
+            _holders -= 1
+            if _holders == 0:
+                for library, number in zip(libraries, _before):
+                    library.set_num_threads(number)
+
+
+_lock = Lock()
+_holders = 0  # blocks that hold BLAS now
+_before: list[int] = []  # the threads that each library had before the first of them

@@ -7,6 +7,7 @@ import numpy as np
 
 from npgan import backend
 from npgan.backend import Array
+from npgan.parallel import blas_on_one_thread
 
 
 class Parameter:
@@ -220,14 +221,16 @@ class Sequential(Layer):
         return {f"{i}.{type(layer).__name__}": layer for i, layer in enumerate(self.layers)}
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        for layer in self.layers:
-            x = layer.forward(x, train)
+        with blas_on_one_thread():
+            for layer in self.layers:
+                x = layer.forward(x, train)
         return x
 
     def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        for index in range(len(self.layers) - 1, 0, -1):
-            dy = self.layers[index].backward(dy)
-        return self.layers[0].backward(dy, input_gradient)
+        with blas_on_one_thread():
+            for index in range(len(self.layers) - 1, 0, -1):
+                dy = self.layers[index].backward(dy)
+            return self.layers[0].backward(dy, input_gradient)
 
     def summary(self, input_shape: tuple[int, ...]) -> str:
         """A table of the layers' output shapes and parameter counts for inputs of `input_shape` (no batch axis)."""

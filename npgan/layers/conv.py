@@ -37,7 +37,7 @@ def correlate(x: Array, weight: Array, stride: Pair, padding: Pair, bias: Array 
     kh, kw, c, d = weight.shape
     n = x.shape[0]
     oh, ow = output_size(x.shape[1:3], (kh, kw), stride, padding)
-    if winograd.pays(weight, stride):
+    if winograd.pays(weight, stride, n * oh * ow):
         y = winograd.correlate(x, weight, stride, padding, (oh, ow))
         add_bias(y, bias)
         return y
@@ -64,17 +64,19 @@ def correlate_adjoint(
     Kernel row i lays row a of dy on image row a*s + i - p. In there, s pixels side by side hear the same
     U = ceil(kw / s) pixels of dy: one matrix product over patches of U pixels gives whole rows, which are added up.
     """
-    if winograd.pays(weight, stride):
+    n, oh, ow, d = dy.shape
+    if winograd.pays(weight, stride, n * oh * ow):
         dx = winograd.correlate_adjoint(dy, weight, stride, padding, size)
         add_bias(dx, bias)
         return dx
     xp = array_module(dy)
-    n, oh, ow, d = dy.shape
     kh, kw, c, _ = weight.shape
     (sh, sw), (ph, pw), (h, w) = stride, padding, size
     u = -(-kw // sw)
-    kernel = xp.zeros((kh, u * sw, c, d), dtype=dy.dtype)
-    kernel[:, :kw] = weight
+    kernel = weight
+    if kw < u * sw:
+        kernel = xp.zeros((kh, u * sw, c, d), dtype=dy.dtype)
+        kernel[:, :kw] = weight
     kernel = kernel.reshape(kh, u, sw, c, d)[:, ::-1]  # the first pixel of a patch meets the last taps
     kernel = kernel.transpose(0, 2, 3, 1, 4).reshape(kh, sw * c, u * d)
     wide = min(w, (ow + u - 1) * sw - pw)  # columns of the image that anything lies on

@@ -20,14 +20,18 @@ from npgan.backend import Array, array_module
 from npgan.parallel import CACHE, over_pieces
 
 Pair = tuple[int, int]
-CHANNELS = 64  # from here on it pays
+CHANNELS, VALUES = 64, 2**17  # in inner layers, from here on it pays
 TILES = 128  # of a piece: each of the nine products wants rows enough
 
 
-def pays(weight: Array, stride: Pair) -> bool:
-    """Whether the kernel, (kh, kw, C, D), is twice as large as the stride, and has channels enough."""
+def pays(weight: Array, stride: Pair, pixels: int) -> bool:
+    """Whether the kernel, (kh, kw, C, D), is twice as large as the stride, with channels and output pixels enough.
+
+    Where there are few pixels, to prepare the kernels takes longer than the products that they save.
+    """
     kh, kw, c, d = weight.shape
-    return (kh, kw) == (2 * stride[0], 2 * stride[1]) and min(c, d) >= CHANNELS
+    twice = (kh, kw) == (2 * stride[0], 2 * stride[1])
+    return twice and min(c, d) >= CHANNELS and pixels * min(c, d) >= VALUES
 
 
 def correlate(x: Array, weight: Array, stride: Pair, padding: Pair, size: Pair) -> Array:
