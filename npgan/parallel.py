@@ -53,9 +53,8 @@ def over_pieces(
     share = effort >= 2 * WORTH_A_THREAD
     parts = pieces(like, count, bytes_each, share)
     with blas_on_one_thread() as held:
-        if (
-            not share or not held
-        ):  # where BLAS cannot be held it uses all cores, and ours would fight for them
+        # Where BLAS cannot be held it uses all cores by itself, and our threads would be in its way.
+        if not share or not held:
             return [work(part) for part in parts]
         results: list[Any] = [None] * len(parts)
         todo = iter(range(len(parts)))
@@ -116,7 +115,7 @@ def column_sums(x: Array) -> Array:
 def channel_sums(x: Array, of: Callable[[Array], Array] = lambda rows: rows) -> Array:
     """Sum of(x) over all axes but the last: (..., C) -> (C), piece by piece; `of` gets rows as of `as_rows`."""
     rows, _ = as_rows(x)
-    sums = over_pieces(lambda part: column_sums(of(rows[part])), x, len(rows), 2 * rows.nbytes // len(rows))
+    sums = over_pieces(lambda part: column_sums(of(rows[part])), x, len(rows), 2 * rows.shape[1] * x.itemsize)
     return sum(sums[1:], sums[0]).reshape(-1, x.shape[-1]).sum(axis=0)
 
 

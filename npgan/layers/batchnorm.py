@@ -71,7 +71,7 @@ class BatchNormalization(Layer):
             moved *= dy_rows[part]
             return xp.stack([column_sums(dy_rows[part]), column_sums(moved)])
 
-        totals = over_pieces(sums, dy, len(rows), 3 * rows.nbytes // len(rows))
+        totals = over_pieces(sums, dy, len(rows), 3 * rows.shape[1] * x.itemsize)
         dbeta, dgamma = sum(totals[1:], totals[0]).reshape(2, -1, self.channels).sum(axis=1)
         dgamma *= inverse_std
         if not self.frozen:
