@@ -181,7 +181,12 @@ def samples() -> np.ndarray:
     return show.image_grid(generate(average.layer, fixed_noise, args.device), 16)
 
 
-frames = [samples()]
+def frame() -> np.ndarray:
+    """The grid for the animation; a grey one with one channel, so that little memory gathers."""
+    return samples()[:, :, : train.shape[2]]
+
+
+frames = [frame()]
 run = Run(
     args.steps,
     step_through=args.step,
@@ -209,7 +214,7 @@ for step in run:
     average.update()
     run.log(d_loss=d.loss, g_loss=g.loss)
     if args.step or (step + 1) % max(1, args.steps // 40) == 0:
-        frames.append(samples())
+        frames.append(frame())
         lesson.save(show.enlarge(frames[-1], scale), "samples.png")
 
 # %% [markdown]

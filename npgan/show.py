@@ -37,7 +37,8 @@ def image_grid(images: Array, columns: int | None = None, *, scale: int = 1, gap
 
 
 def enlarge(pixels: np.ndarray, scale: int) -> np.ndarray:
-    """Pixels (H, W, 3) with each of them as a square of `scale` x `scale`."""
+    """Pixels (H, W, 1 or 3) with each of them as a square of `scale` x `scale`, (H * scale, W * scale, 3)."""
+    pixels = np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     return pixels.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
@@ -62,7 +63,7 @@ def curves(
 
 
 def animation(frames: Sequence[np.ndarray], path: Path, *, scale: int = 1, seconds: float = 6.0) -> Path:
-    """Write uint8 frames (H, W, 3) of one size as a GIF that loops; the last frame stays for a second.
+    """Write uint8 frames (H, W, 1 or 3) of one size as a GIF that loops; the last frame stays for a second.
 
     Each is enlarged `scale` times, one after the other: small frames are cheap to gather in a long training.
     """
