@@ -183,7 +183,7 @@ def samples() -> np.ndarray:
 
 def frame() -> np.ndarray:
     """The grid for the animation; a grey one with one channel, so that little memory gathers."""
-    return samples()[:, :, : train.shape[2]]
+    return samples()[:, :, : train.shape[2]].copy()  # a view would keep all three
 
 
 frames = [frame()]
