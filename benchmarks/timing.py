@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npgan.backend import Status, gpu_status, synchronize, to_device
-from npgan.parallel import matmul
+from npgan.products import matmul
 
 GEMM_SIZE = {"numpy": 1024, "cupy": 4096}  # of the square matrices: large enough to reach full speed
 

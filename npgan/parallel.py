@@ -20,10 +20,9 @@ import numpy as np
 
 from npgan.backend import Array, array_module
 
-CACHE = 2**20  # bytes of a piece's intermediate results
+CACHE = 2**21  # bytes of a piece's intermediate results
 WORTH_A_THREAD = 2**22  # bytes: waking a thread takes half as long as computing with these
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
-LONG_ROW = 1024  # numbers: as long as it takes for the way to the next row not to count
 
 
 @lru_cache(maxsize=1)
@@ -85,51 +84,6 @@ def pieces(like: Array, count: int, bytes_each: int, share: bool = False) -> lis
         number = -(-number // 4) * 4
     size = max(1, -(-count // number))
     return [slice(start, min(start + size, count)) for start in range(0, count, size)] or [slice(0, 0)]
-
-
-def matmul(a: Array, b: Array) -> Array:
-    """a @ b for matrices, (M, K) and (K, N) -> (M, N), in pieces along the longer side of the result."""
-    (m, k), n = a.shape, b.shape[1]
-    if k == 1:
-        return a * b  # the same, and BLAS takes ten times as long for it
-    y = array_module(a, b).empty((m, n), dtype=a.dtype)
-    if m >= n:
-
-        def work(part: slice) -> None:
-            array_module(a).matmul(a[part], b, out=y[part])
-
-    else:
-
-        def work(part: slice) -> None:
-            y[:, part] = a @ b[:, part]
-
-    over_pieces(work, a, max(m, n), (k + min(m, n)) * a.itemsize, k * min(m, n))
-    return y
-
-
-def column_sums(x: Array) -> Array:
-    """Sum a matrix over its rows, (M, C) -> (C,): a product with a row of ones, which BLAS does fastest."""
-    return array_module(x).ones(x.shape[0], dtype=x.dtype) @ x
-
-
-def channel_sums(x: Array, of: Callable[[Array], Array] = lambda rows: rows) -> Array:
-    """Sum of(x) over all axes but the last: (..., C) -> (C), piece by piece; `of` gets rows as of `as_rows`."""
-    rows, _ = as_rows(x)
-    sums = over_pieces(lambda part: column_sums(of(rows[part])), x, len(rows), 2 * rows.shape[1] * x.itemsize)
-    return sum(sums[1:], sums[0]).reshape(-1, x.shape[-1]).sum(axis=0)
-
-
-def as_rows(x: Array, *vectors: Array) -> tuple[Array, list[Array]]:
-    """View x (..., C) as rows of R pixels, (M, R*C), and repeat vectors (C) to fit such a row, (R*C).
-
-    NumPy works row by row, and rows of few numbers cost it more on the way to the next than in themselves.
-    """
-    c = x.shape[-1]
-    count = x.size // c
-    r = 1
-    while count % (2 * r) == 0 and 2 * r * c <= LONG_ROW:
-        r *= 2
-    return x.reshape(count // r, r * c), [array_module(x).concatenate([vector] * r) for vector in vectors]
 
 
 def threads() -> int:

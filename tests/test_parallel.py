@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from npgan import parallel
+from npgan import parallel, products
 from npgan.layers import BatchNormalization, Conv2D, Conv2DTranspose, Dense, LeakyReLU, Tanh
 from npgan.optim import Adam
 
@@ -96,5 +96,5 @@ def test_a_wrong_number_of_threads_is_named(wrong, monkeypatch):
 def test_blas_gets_its_threads_back():
     threadpoolctl = pytest.importorskip("threadpoolctl", reason="threadpoolctl is not installed")
     before = [info["num_threads"] for info in threadpoolctl.threadpool_info()]
-    parallel.matmul(np.ones((5, 4), np.float32), np.ones((4, 3), np.float32))
+    products.matmul(np.ones((5, 4), np.float32), np.ones((4, 3), np.float32))
     assert [info["num_threads"] for info in threadpoolctl.threadpool_info()] == before

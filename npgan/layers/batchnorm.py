@@ -6,7 +6,8 @@ from npgan.backend import Array, array_module
 from npgan.layers.activations import elementwise
 from npgan.layers.base import Layer, Parameter
 from npgan.layers.dense import positive
-from npgan.parallel import as_rows, channel_sums, column_sums, over_pieces
+from npgan.parallel import over_pieces
+from npgan.products import as_rows, row_sums
 
 
 class BatchNormalization(Layer):
@@ -69,10 +70,10 @@ class BatchNormalization(Layer):
         def sums(part: slice) -> Array:
             moved = rows[part] - centre
             moved *= dy_rows[part]
-            return xp.stack([column_sums(dy_rows[part]), column_sums(moved)])
+            return xp.stack([row_sums(dy_rows[part], self.channels), row_sums(moved, self.channels)])
 
         totals = over_pieces(sums, dy, len(rows), 3 * rows.shape[1] * x.itemsize)
-        dbeta, dgamma = sum(totals[1:], totals[0]).reshape(2, -1, self.channels).sum(axis=1)
+        dbeta, dgamma = sum(totals[1:], totals[0])
         dgamma *= inverse_std
         if not self.frozen:
             self.gamma.grad += dgamma
@@ -102,9 +103,22 @@ class BatchNormalization(Layer):
                 f"BatchNormalization: one value a channel has no variance (shape {tuple(x.shape)}); "
                 "train on a larger batch"
             )
-        mean = channel_sums(x) / m
-        _, (centre,) = as_rows(x, mean)
-        variance = channel_sums(x, lambda rows: (rows - centre) ** 2) / m
+        rows, _ = as_rows(x)
+
+        def moments(part: slice) -> tuple[int, Array, Array]:
+            """How many values a channel has in the piece, their mean, and the squares of their distances from it."""
+            piece = rows[part]
+            count = piece.size // self.channels
+            mean = row_sums(piece, self.channels) / count
+            _, (centre,) = as_rows(x, mean)
+            distances = piece - centre
+            distances *= distances
+            return count, mean, row_sums(distances, self.channels)
+
+        found = over_pieces(moments, x, len(rows), 2 * rows.shape[1] * x.itemsize)
+        mean = sum(count * piece_mean for count, piece_mean, _ in found) / m
+        # distances from the common mean are longer (Chan et al. 1979, equation 2.1, for any number of pieces)
+        variance = sum(squares + count * (piece_mean - mean) ** 2 for count, piece_mean, squares in found) / m
         if not self.frozen:
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
                 running *= self.momentum

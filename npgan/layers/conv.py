@@ -27,7 +27,8 @@ from npgan.backend import Array, array_module
 from npgan.layers import winograd
 from npgan.layers.base import Layer, Parameter
 from npgan.layers.dense import he_normal, positive
-from npgan.parallel import CACHE, channel_sums, over_pieces, pieces
+from npgan.parallel import CACHE, over_pieces, pieces
+from npgan.products import channel_sums, tall_matmul, tall_matmul_transposed
 
 Pair = tuple[int, int]
 
@@ -46,7 +47,7 @@ def correlate(x: Array, weight: Array, stride: Pair, padding: Pair, bias: Array 
 
     def work(part: slice) -> None:
         columns = patches(x[part], (kh, kw), stride, padding)
-        array_module(x).matmul(columns.reshape(-1, kh * kw * c), flat_weight, out=y[part].reshape(-1, d))
+        tall_matmul(columns.reshape(-1, kh * kw * c), flat_weight, y[part].reshape(-1, d))
         add_bias(y[part], bias)
 
     taps = oh * ow * kh * kw * c
@@ -78,16 +79,17 @@ def correlate_adjoint(
         kernel = xp.zeros((kh, u * sw, c, d), dtype=dy.dtype)
         kernel[:, :kw] = weight
     kernel = kernel.reshape(kh, u, sw, c, d)[:, ::-1]  # the first pixel of a patch meets the last taps
-    kernel = kernel.transpose(0, 2, 3, 1, 4).reshape(kh, sw * c, u * d)
+    kernel = kernel.transpose(0, 1, 4, 2, 3).reshape(kh, u * d, sw * c)
     wide = min(w, (ow + u - 1) * sw - pw)  # columns of the image that anything lies on
     dx = xp.empty((n, h, w * c), dtype=dy.dtype)
 
     def work(part: slice) -> None:
-        columns = windows(pad(dy[part], (0, u - 1)), (1, u), (1, 1), (oh, ow + u - 1)).reshape(-1, u * d)
         image = dx[part]
         image[...] = 0
+        columns = windows(pad(dy[part], (0, u - 1)), (1, u), (1, 1), (oh, ow + u - 1)).reshape(-1, u * d)
+        rows = xp.empty((len(image), oh, (ow + u - 1) * sw * c), dtype=dy.dtype)
         for i in range(kh):
-            rows = (columns @ kernel[i].T).reshape(-1, oh, (ow + u - 1) * sw * c)
+            tall_matmul(columns, kernel[i], rows.reshape(len(columns), -1))
             a, row = kernel_row(i, h, oh, sh, ph)
             image[:, row, : wide * c] += rows[:, a, pw * c : (pw + wide) * c]
         add_bias(image.reshape(-1, h, w, c), bias)
@@ -113,7 +115,7 @@ def correlate_weight_gradient(x: Array, dy: Array, kernel_size: Pair, stride: Pa
             for some in pieces(x, n, oh * ow * kw * c * x.itemsize):
                 seen = pad(x[some, row], (0, pw))
                 columns = windows(seen, (1, kw), (1, sw), (seen.shape[1], ow)).reshape(-1, kw * c)
-                dweight[i] += columns.T @ dy[some, a].reshape(-1, d)
+                dweight[i] += tall_matmul_transposed(columns, dy[some, a].reshape(-1, d))
 
     over_pieces(work, x, kh, CACHE, x.shape[0] * oh * ow * kw * c * d)
     return dweight.reshape(kh, kw, c, d)

@@ -6,7 +6,7 @@ import numpy as np
 
 from npgan.backend import Array
 from npgan.layers.base import Layer, Parameter
-from npgan.parallel import matmul
+from npgan.products import matmul
 
 
 class Dense(Layer):
