@@ -35,15 +35,14 @@ def array_module(*arrays: Array) -> ModuleType:
 
     Raises TypeError for something that is no array, and for NumPy and CuPy arrays at once.
     """
-    cupy = sys.modules.get("cupy")  # an array of CuPy's can only exist once CuPy has been imported
     found: ModuleType | None = None
     for array in arrays:
         if isinstance(array, HOST):
             module: ModuleType = np
-        elif cupy is not None and isinstance(array, cupy.ndarray):
-            module = cupy
-        else:
-            raise TypeError(f"wanted a NumPy or a CuPy array, got {type(array).__name__}")
+        else:  # an array of CuPy's can only exist once CuPy has been imported
+            module = sys.modules.get("cupy")
+            if module is None or not isinstance(array, module.ndarray):
+                raise TypeError(f"wanted a NumPy or a CuPy array, got {type(array).__name__}")
         if found is not None and module is not found:
             raise TypeError(
                 "NumPy and CuPy arrays in one computation: "

@@ -9,9 +9,8 @@ way whoever computes it, so results do not depend on the number of threads. On a
 import ctypes
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
 from typing import Any
@@ -111,24 +110,26 @@ def _blas_libraries() -> list[Any]:
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
-@contextmanager
-def blas_on_one_thread() -> Iterator[bool]:
-    """Hold BLAS to one thread until the outermost such block ends; yield whether that could be done."""
-    global _holders, _before
-    libraries = _blas_libraries()
-    with _lock:
-        if _holders == 0:
-            _before = [library.get_num_threads() for library in libraries]
-            for library in libraries:
-                library.set_num_threads(1)
-        _holders += 1
-    try:
-        yield bool(libraries)
-    finally:
+class blas_on_one_thread:
+    """Hold BLAS to one thread until the outermost such block ends; says whether that could be done."""
+
+    def __enter__(self) -> bool:
+        global _holders, _before
+        libraries = _blas_libraries()
+        with _lock:
+            if _holders == 0:
+                _before = [library.get_num_threads() for library in libraries]
+                for library in libraries:
+                    library.set_num_threads(1)
+            _holders += 1
+        return bool(libraries)
+
+    def __exit__(self, *error: object) -> None:
+        global _holders
         with _lock:
             _holders -= 1
             if _holders == 0:
-                for library, number in zip(libraries, _before):
+                for library, number in zip(_blas_libraries(), _before):
                     library.set_num_threads(number)
 
 

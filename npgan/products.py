@@ -6,7 +6,8 @@ from npgan.backend import Array, array_module
 from npgan.parallel import over_pieces
 
 SMALL = 10**6  # products of two numbers that make a small matrix product, for OpenBLAS
-FEW = 32  # rows: a block of fewer is not worth the call
+FEW = 32  # rows: a block of fewer does not pay
+BLOCKS = 4  # fewer do not pay either
 LONG_ROW = 1024  # numbers: as long as it takes for the way to the next row not to count
 
 
@@ -37,23 +38,29 @@ def tall_matmul(a: Array, b: Array, out: Array) -> None:
     processors with AVX-512: in blocks of so many rows it takes a fifth less time there, elsewhere a little more.
     """
     (k, n), m = b.shape, _rows_of_a_block(a, b.size)
-    whole = len(a) // m * m
-    array_module(a).matmul(a[:whole].reshape(-1, m, k), b, out=out[:whole].reshape(-1, m, n))
-    array_module(a).matmul(a[whole:], b, out=out[whole:])
+    whole = len(a) // m * m if m < len(a) else 0
+    if whole:
+        array_module(a).matmul(a[:whole].reshape(-1, m, k), b, out=out[:whole].reshape(-1, m, n))
+    if whole < len(a):
+        array_module(a).matmul(a[whole:], b, out=out[whole:])
 
 
 def tall_matmul_transposed(a: Array, b: Array) -> Array:
     """a.T @ b, (M, K) and (M, N) -> (K, N), where M is far larger than K and N: as tall_matmul, block by block."""
     m = _rows_of_a_block(a, a.shape[1] * b.shape[1])
-    whole = len(a) // m * m
-    blocks = a[:whole].reshape(-1, m, a.shape[1]).swapaxes(1, 2) @ b[:whole].reshape(-1, m, b.shape[1])
-    return blocks.sum(axis=0) + a[whole:].T @ b[whole:]
+    whole = len(a) // m * m if m < len(a) else 0
+    product = a[whole:].T @ b[whole:]
+    if whole:
+        blocks = a[:whole].reshape(-1, m, a.shape[1]).swapaxes(1, 2) @ b[:whole].reshape(-1, m, b.shape[1])
+        product += blocks.sum(axis=0)
+    return product
 
 
 def _rows_of_a_block(a: Array, products_each: int) -> int:
-    """How many rows of `a` make a small product, where each takes so many; all of them on a GPU, or where FEW do."""
+    """How many rows of `a` make a small product, where each takes so many; all of them where that does not pay."""
     m = SMALL // products_each
-    return m if array_module(a) is np and FEW <= m < len(a) else max(1, len(a))
+    pays = array_module(a) is np and m >= FEW and len(a) >= BLOCKS * m
+    return m if pays else max(1, len(a))
 
 
 def channel_sums(x: Array) -> Array:

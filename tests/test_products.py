@@ -4,14 +4,16 @@ import numpy as np
 import pytest
 
 from npgan import products
-from npgan.products import FEW, SMALL, tall_matmul, tall_matmul_transposed
+from npgan.products import BLOCKS, FEW, SMALL, tall_matmul, tall_matmul_transposed
 
 K, N = 40, 25
 BLOCK = SMALL // (K * N)  # rows
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("rows", [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 7])
+@pytest.mark.parametrize(
+    "rows", [0, 1, BLOCK, BLOCKS * BLOCK - 1, BLOCKS * BLOCK, BLOCKS * BLOCK + 1, 7 * BLOCK + 9]
+)
 def test_tall_products_in_blocks_are_those_of_numpy(rng, rows, dtype):
     a, b, c = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, K), (K, N), (rows, N)))
     out = np.full((rows, N), np.nan, dtype)
@@ -23,9 +25,9 @@ def test_tall_products_in_blocks_are_those_of_numpy(rng, rows, dtype):
     np.testing.assert_allclose(found, a.T @ c, rtol=0, atol=small * np.sqrt(rows + 1))
 
 
-def test_blocks_have_as_many_rows_as_stay_small_and_there_are_none_where_few_rows_do():
+def test_blocks_have_as_many_rows_as_stay_small_and_there_are_none_where_they_would_be_few():
     a = np.zeros((10**5, 8), np.float32)
     assert products._rows_of_a_block(a, 1000) == 1000
     assert products._rows_of_a_block(a, SMALL // FEW) == FEW
     assert products._rows_of_a_block(a, SMALL // FEW + 10**4) == len(a)  # too few rows a block
-    assert products._rows_of_a_block(a[:999], 1000) == 999  # all of it is small
+    assert products._rows_of_a_block(a[:3999], 1000) == 3999
