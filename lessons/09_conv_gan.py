@@ -31,7 +31,7 @@ from npgan.metrics.samples import accuracy, class_report, generate, sliced_wasse
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
 
-STEPS, QUICK_STEPS = 3500, 30
+STEPS, QUICK_STEPS = 6000, 30
 lesson = Lesson(
     "09_conv_gan",
     "A convolutional GAN that draws images",
