@@ -10,9 +10,9 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from threading import Lock
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import Any
 
 import numpy as np
@@ -62,12 +62,16 @@ def over_pieces(
                 results[index] = work(parts[index])
 
         others = min(threads(), effort // WORTH_A_THREAD, len(parts)) - 1
-        futures = [_pool().submit(worker) for _ in range(others)]
+        done: SimpleQueue[BaseException | None] = SimpleQueue()
+        for _ in range(others):
+            _helpers().put((worker, done))
         try:
             worker()
         finally:
-            for future in futures:
-                future.result()
+            errors = [done.get() for _ in range(others)]
+        for error in errors:
+            if error is not None:
+                raise error
     return results
 
 
@@ -96,8 +100,23 @@ def threads() -> int:
 
 
 @lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, threads() - 1), thread_name_prefix="npgan")
+def _helpers() -> SimpleQueue:
+    """Start the other threads, once; return the queue that they take work from."""
+    jobs: SimpleQueue = SimpleQueue()  # half as long a way as through concurrent.futures
+    for number in range(1, max(2, threads())):
+        Thread(target=_help, args=(jobs,), name=f"npgan-{number}", daemon=True).start()
+    return jobs
+
+
+def _help(jobs: SimpleQueue) -> None:
+    while True:
+        work, done = jobs.get()
+        try:
+            work()
+            done.put(None)
+        except BaseException as error:  # it belongs to the thread that asked
+            done.put(error)
+        del work, done  # and the arrays that they hold
 
 
 @lru_cache(maxsize=1)
