@@ -1,5 +1,8 @@
 """Pieces and threads: the same numbers, bit for bit, however the work is spread; and nothing leaks out."""
 
+import time
+import weakref
+
 import numpy as np
 import pytest
 
@@ -84,6 +87,20 @@ def test_an_error_in_a_piece_comes_out_wherever_it_happened(monkeypatch):
     for _ in range(20):
         with pytest.raises(ArithmeticError, match="piece 7"):
             parallel.over_pieces(work, np.zeros(1), 8, 1)
+
+
+def test_no_thread_holds_arrays_when_the_work_is_done(monkeypatch):
+    monkeypatch.setattr(parallel, "WORTH_A_THREAD", 1)
+    monkeypatch.setenv("NPGAN_THREADS", "2")
+    x = np.ones((64, 64))
+    gone = weakref.ref(x)
+    parallel.over_pieces(lambda part, x=x: x[part].sum(), x, len(x), 512)
+    del x
+    for _ in range(100):  # the other thread may still be about to let go
+        if gone() is None:
+            break
+        time.sleep(0.01)
+    assert gone() is None
 
 
 @pytest.mark.parametrize("wrong", ["0", "two", "-1"])
