@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from sysconfig import get_config_var
 from typing import NamedTuple
 
 import numpy as np
@@ -86,9 +87,10 @@ def devices(wanted: str) -> tuple[list[str], Status]:
 
 def machine(status: Status) -> str:
     """One line: what was timed."""
+    build = " free-threaded" if get_config_var("Py_GIL_DISABLED") else ""
     return (
-        f"{_processor()}, {platform.system()}, Python {platform.python_version()}, NumPy {np.__version__}{_blas()}; "
-        f"{status.line}"
+        f"{_processor()}, {platform.system()}, Python {platform.python_version()}{build}, "
+        f"NumPy {np.__version__}{_blas()}; {status.line}"
     )
 
 

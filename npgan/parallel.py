@@ -2,25 +2,36 @@
 
 NumPy computes elementwise on one core, writes each intermediate result to memory and reads it back. Cut in pieces,
 the intermediate results of one piece stay in the cache; and since NumPy lets other Python threads run while it
-copies, adds or multiplies, plain threads can work on several pieces at once. Every piece is computed in the same
-way whoever computes it, so results do not depend on the number of threads. On a GPU there is one piece: all of it.
+copies, adds or multiplies, plain threads can work on several pieces at once. Between NumPy's calls they take turns;
+in a free-threaded build of Python (PEP 703) they need not, and smaller pieces are worth sharing there. Every piece is
+computed in the same way whoever computes it, so results do not depend on the number of threads. On a GPU there is
+one piece: all of it.
 """
 
 import ctypes
 import os
 import sys
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from queue import SimpleQueue
 from threading import Lock, Thread
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from npgan.backend import Array, array_module
 
+
+def interpreter_lock() -> bool:
+    """Whether only one thread at a time runs Python, as everywhere but in a free-threaded build."""
+    return getattr(sys, "_is_gil_enabled", lambda: True)()
+
+
 CACHE = 2**21  # bytes of a piece's intermediate results
-WORTH_A_THREAD = 2**22  # bytes: waking a thread takes half as long as computing with these
+WORTH_A_THREAD = 2**22 if interpreter_lock() else 2**20  # bytes: waking a thread takes half as long as these
+AWAKE = 1e-3  # seconds: longer than a thread waits for work in the midst of a training step
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -55,10 +66,14 @@ def over_pieces(
         if not share or not held:
             return [work(part) for part in parts]
         results: list[Any] = [None] * len(parts)
-        todo = iter(range(len(parts)))
+        todo = deque(range(len(parts)))
 
         def worker() -> None:
-            for index in todo:  # two threads never get the same index: next() is one step of the interpreter
+            while True:
+                try:
+                    index = todo.popleft()  # no two threads ever get the same one
+                except IndexError:
+                    return
                 results[index] = work(parts[index])
 
         others = min(threads(), effort // WORTH_A_THREAD, len(parts)) - 1
@@ -68,7 +83,7 @@ def over_pieces(
         try:
             worker()
         finally:
-            errors = [done.get() for _ in range(others)]
+            errors = [_wait(done) for _ in range(others)]
         for error in errors:
             if error is not None:
                 raise error
@@ -110,13 +125,25 @@ def _helpers() -> SimpleQueue:
 
 def _help(jobs: SimpleQueue) -> None:
     while True:
-        work, done = jobs.get()
+        work, done = _wait(jobs)
         try:
             work()
             done.put(None)
         except BaseException as error:  # it belongs to the thread that asked
             done.put(error)
         del work, done  # and the arrays that they hold
+
+
+def _wait(queue: SimpleQueue) -> Any:
+    """Take what comes next: awake at first, for to be woken takes as long as many a piece; then asleep.
+
+    Where threads take turns, one that stayed awake would take the turns of those that work.
+    """
+    if not interpreter_lock():
+        end = perf_counter() + AWAKE
+        while queue.empty() and perf_counter() < end:
+            pass
+    return queue.get()
 
 
 @lru_cache(maxsize=1)

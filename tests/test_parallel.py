@@ -2,6 +2,8 @@
 
 import time
 import weakref
+from queue import SimpleQueue
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -73,6 +75,35 @@ def test_pieces_are_equal_and_cover_the_range_once_and_in_order(monkeypatch):
     assert parallel.pieces(np.zeros(1), 10, 6) == [slice(0, 10)]
     assert len(parallel.pieces(np.zeros(1), 10, 6, share=True)) == 4
     assert parallel.pieces(np.zeros(1), 0, 6) == [slice(0, 0)]
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_every_piece_is_computed_once(turns, monkeypatch):
+    monkeypatch.setattr(parallel, "interpreter_lock", lambda: turns)
+    monkeypatch.setattr(parallel, "CACHE", 1)
+    monkeypatch.setattr(parallel, "WORTH_A_THREAD", 1)
+    monkeypatch.setenv("NPGAN_THREADS", "2")
+    x = np.zeros((200, 1000))
+
+    def work(part):
+        x[part] += 1
+        return part.start
+
+    for times in range(1, 21):
+        assert parallel.over_pieces(work, x, len(x), 1) == list(range(200))
+        assert (x == times).all()
+
+
+@pytest.mark.parametrize("turns", [True, False])
+def test_a_thread_waits_as_long_as_it_takes(turns, monkeypatch):
+    monkeypatch.setattr(parallel, "interpreter_lock", lambda: turns)
+    queue = SimpleQueue()
+    queue.put("at once")
+    assert parallel._wait(queue) == "at once"
+    late = Timer(20 * parallel.AWAKE, queue.put, ["late"])
+    late.start()
+    assert parallel._wait(queue) == "late"
+    late.join()
 
 
 def test_an_error_in_a_piece_comes_out_wherever_it_happened(monkeypatch):
