@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from queue import SimpleQueue
 from threading import Lock, Thread
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ def interpreter_lock() -> bool:
 CACHE = 2**21  # bytes of a piece's intermediate results
 WORTH_A_THREAD = 2**22 if interpreter_lock() else 2**20  # bytes: waking a thread takes half as long as these
 AWAKE = 1e-3  # seconds: longer than a thread waits for work in the midst of a training step
+give_way = getattr(os, "sched_yield", lambda: sleep(0))  # Windows has no such call
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -142,7 +143,7 @@ def _wait(queue: SimpleQueue) -> Any:
     if not interpreter_lock():
         end = perf_counter() + AWAKE
         while queue.empty() and perf_counter() < end:
-            pass
+            give_way()  # to whatever else wants this core: more threads than cores, another program
     return queue.get()
 
 
