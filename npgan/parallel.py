@@ -61,6 +61,10 @@ def over_pieces(
     keep_memory()
     effort = count * (bytes_each + products_each // 2)  # as many bytes could be added up in the same time
     share = effort >= 2 * WORTH_A_THREAD
+    if not share and count * bytes_each <= CACHE and _holders:
+        return [
+            work(slice(0, count))
+        ]  # most work in a small network: what follows would cost it 3% of a step
     parts = pieces(like, count, bytes_each, share)
     with blas_on_one_thread() as held:
         # Where BLAS cannot be held it uses all cores by itself, and our threads would be in its way.
