@@ -521,7 +521,7 @@ print(f"{'adversarial':<12} {'PSNR':>6} {'SSIM':>6} {'sharpness':>10} {'distance
 for label, r in curve.items():
     print(f"{label:<12} {r['psnr']:6.2f} {r['ssim']:6.3f} {r['sharpness']:10.3f} {r['distance']:9.4f}")
 
-figure = Figure(figsize=(9, 3.6))
+figure = Figure(figsize=(9, 4), layout="constrained")
 for column, (key, title) in enumerate(
     (("sharpness", "sharpness (1 = truth)"), ("distance", "distance (lower = better)"))
 ):
@@ -534,8 +534,7 @@ for column, (key, title) in enumerate(
     axes.axhline(results[best]["psnr"], color="black", linestyle=":", linewidth=1, label=f"{best} fill")
     axes.margins(0.1)
     axes.grid(alpha=0.3)
-figure.axes[0].legend(loc="lower left", fontsize=8)
-figure.tight_layout()
+figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
 lesson.picture(figure, "trade_off.png")
 
 # %% [markdown]

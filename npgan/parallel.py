@@ -30,7 +30,7 @@ def interpreter_lock() -> bool:
 
 
 CACHE = 2**21  # bytes of a piece's intermediate results
-WORTH_A_THREAD = 2**22 if interpreter_lock() else 2**20  # bytes: waking a thread takes half as long as these
+WORTH_A_THREAD = 2**22 if interpreter_lock() else 2**20  # bytes: a thread starts in half their time
 AWAKE = 1e-3  # seconds: longer than a thread waits for work in the midst of a training step
 give_way = getattr(os, "sched_yield", lambda: sleep(0))  # Windows has no such call
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -62,9 +62,8 @@ def over_pieces(
     effort = count * (bytes_each + products_each // 2)  # as many bytes could be added up in the same time
     share = effort >= 2 * WORTH_A_THREAD
     if not share and count * bytes_each <= CACHE and _holders:
-        return [
-            work(slice(0, count))
-        ]  # most work in a small network: what follows would cost it 3% of a step
+        # Most of what a small network does. What follows comes to the same, and would cost it 3% of a step.
+        return [work(slice(0, count))]
     parts = pieces(like, count, bytes_each, share)
     with blas_on_one_thread() as held:
         # Where BLAS cannot be held it uses all cores by itself, and our threads would be in its way.
