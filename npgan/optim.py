@@ -9,7 +9,7 @@ import numpy as np
 from npgan import backend
 from npgan.backend import Array, array_module
 from npgan.layers.base import Layer, Parameter
-from npgan.parallel import blas_on_one_thread, over_pieces
+from npgan.fast.parallel import blas_on_one_thread, over_pieces
 
 Schedule = Callable[[int], float]  # number of steps done so far -> learning rate
 
@@ -157,7 +157,7 @@ class Adam(Optimizer):
             value -= change
 
         over_pieces(
-            work, flat[0], flat[0].size, 5 * flat[0].itemsize, 80
+            work, flat[0].size, 5 * flat[0].itemsize, 80
         )  # a root takes as long as many products
 
 

@@ -1,13 +1,16 @@
 """What every layer is: parameters with gradients, a forward, a backward, and a memory that is used once."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from npgan import backend
 from npgan.backend import Array
-from npgan.parallel import blas_on_one_thread
+
+Pair = tuple[int, int]
 
 
 class Parameter:
@@ -28,9 +31,25 @@ class Parameter:
 class Layer:
     """A function with parameters that can be run forward and differentiated backward.
 
-    A subclass writes `forward(x, train=True)` and `backward(dy)`. `forward` leaves in the memory what
-    `backward` will need; `backward` takes it out again, so each forward pass can be followed by one backward
-    pass and no more. Attributes that are Parameters or Layers are found by themselves.
+    A subclass writes `forward(x, train=True)` and `backward(dy)`. `forward` ends with
+    `return self.remember(train, y, ...)`, which keeps what backward will need; `backward` begins with
+    `... = self.recall(dy)`, which takes it out again. So each forward pass can be followed by one backward pass
+    and no more. Attributes that are Parameters or Layers are found by themselves. A whole layer, y = scale * x:
+
+        class Scale(Layer):
+            def __init__(self, channels):
+                self.scale = Parameter(np.ones(channels, np.float32))
+
+            def forward(self, x, train=True):
+                return self.remember(train, self.scale.value * x, x)
+
+            def backward(self, dy):
+                (x,) = self.recall(dy)
+                if not self.frozen:
+                    self.scale.grad += (dy * x).sum(axis=0)  # x is (N, channels)
+                return self.scale.value * dy
+
+    `npgan.gradcheck.check_layer` proves it.
     """
 
     buffers: tuple[str, ...] = ()  # names of arrays that belong to the state but are not trained
@@ -42,14 +61,33 @@ class Layer:
         """Compute y from x. With `train`, remember what `backward` needs."""
         raise NotImplementedError
 
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
+    def backward(self, dy: Array) -> Array:
         """Compute dx, the gradient of the loss by x, from dy, its gradient by y; add to each Parameter.grad.
 
-        Without `input_gradient` a layer with weights saves itself dx and returns None: nobody reads it behind the
-        first layer of a network. Never writes to dy. Raises RuntimeError where no forward(train=True) came just
-        before.
+        Never writes to dy. Raises RuntimeError where no forward(train=True) came just before.
         """
         raise NotImplementedError
+
+    def backward_parameters(self, dy: Array) -> None:
+        """Add to each Parameter.grad as `backward` does, without dx: nothing comes before a network's first layer.
+
+        A layer with weights saves the work of dx by a form of its own.
+        """
+        self.backward(dy)
+
+    def tangent(self, v: Array) -> Array:
+        """Send v, shaped like x, through the layer's linear part, and remember v in the place of x.
+
+        For the gradients of penalties on gradients: see npgan.adversarial.penalise. It comes after `forward(x)`,
+        whose slopes it uses: a Dense gives v @ weight without the bias, a LeakyReLU multiplies v by its slope at
+        x. The `backward` that follows adds to weights what v, not x, makes of dy, and nothing to biases. Raises
+        TypeError for layers that are not linear between kinks.
+        """
+        raise TypeError(
+            f"{type(self).__name__}: has no tangent pass, since it is not linear between kinks; a network whose "
+            "gradient is penalised is made of Dense, Conv2D, Conv2DTranspose, LeakyReLU, ReLU and layers that "
+            "only move numbers"
+        )
 
     # The one-shot memory ---------------------------------------------------------------------------------
 
@@ -61,12 +99,7 @@ class Layer:
     def recall(self, dy: Array) -> tuple[Any, ...]:
         """Hand out the memory and forget it, after checking that dy fits the y that was computed."""
         name = type(self).__name__
-        if self._memory is None:
-            raise RuntimeError(
-                f"{name}: backward without a memory. Each backward needs a forward(train=True) of its own just "
-                "before it; the memory of that forward pass has been spent or was never kept"
-            )
-        shape, dtype, device, memory = self._memory
+        shape, dtype, device, memory = self._kept("backward")
         try:
             same_device = backend.device_of(dy) == device
         except TypeError as error:
@@ -79,6 +112,20 @@ class Layer:
             raise TypeError(f"{name}: dy is {dy.dtype}, the output was {dtype}")
         self._memory = None
         return memory
+
+    def recall_for_tangent(self) -> tuple[Any, ...]:
+        """Hand out the memory and forget it; `tangent` then remembers anew."""
+        *_, memory = self._kept("tangent")
+        self._memory = None
+        return memory
+
+    def _kept(self, method: str) -> tuple[Any, ...]:
+        if self._memory is None:
+            raise RuntimeError(
+                f"{type(self).__name__}: {method} without a memory. Each {method} needs a forward(train=True) of "
+                "its own just before it; the memory of that forward pass has been spent or was never kept"
+            )
+        return self._memory
 
     def check_input(self, x: Array, ndim: int | None = None, last_axis: int | None = None) -> None:
         """Raise one clear error where x has the wrong library, dtype, number of axes or last axis."""
@@ -159,9 +206,19 @@ class Layer:
         """Copies of all parameters and running statistics, as NumPy arrays."""
         return {name: backend.to_numpy(array).copy() for name, array in self.arrays().items()}
 
-    def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Take over what `state` returned. Raises ValueError, before anything is changed, where it differs."""
+    def load_state(self, state: dict[str, np.ndarray], only: str | None = None) -> None:
+        """Take over what `state` returned; with `only`, no more than the layer of that name and what it holds.
+
+        Raises ValueError, before anything is changed, where it differs.
+        """
         arrays = self.arrays()
+        if only is not None:
+            arrays, state = (
+                {name: array for name, array in found.items() if f"{name}.".startswith(f"{only}.")}
+                for found in (arrays, state)
+            )
+            if not arrays:
+                raise ValueError(f"only={only!r}: no such layer; there are {', '.join(self.children())}")
         missing, unknown = sorted(arrays.keys() - state.keys()), sorted(state.keys() - arrays.keys())
         if missing or unknown:
             raise ValueError(f"state is of another network: it lacks {missing} and has besides {unknown}")
@@ -189,6 +246,21 @@ class Layer:
         for layer in self.walk():
             layer.frozen = layer.inference = False
 
+    @contextmanager
+    def held(self, inference: bool = False) -> Iterator[None]:
+        """Freeze until the block ends; then every layer has its own flags again, also after an error.
+
+            with discriminator.held():
+                ...                       # a fixed judge; a layer that was frozen before stays so afterwards
+        """
+        before = [(layer, layer.frozen, layer.inference) for layer in self.walk()]
+        self.freeze(inference)
+        try:
+            yield
+        finally:
+            for layer, frozen, inference_before in before:
+                layer.frozen, layer.inference = frozen, inference_before
+
     def to(self, device: str) -> "Layer":
         """Move all arrays to "numpy" or "cupy"; before an optimiser is made. Returns the layer."""
         return self._convert(lambda array: backend.to_device(array, device))
@@ -207,43 +279,28 @@ class Layer:
         return self
 
 
-class Sequential(Layer):
-    """Layers in a row: forward through the first to the last, backward from the last to the first."""
+def he_normal(shape: tuple[int, ...], fan_in: float, rng: np.random.Generator | None) -> np.ndarray:
+    """Draw float32 weights from N(0, 2 / fan_in), so that a rectified layer keeps its input's variance."""
+    rng = np.random.default_rng() if rng is None else rng
+    return (rng.standard_normal(shape) * math.sqrt(2 / fan_in)).astype(np.float32)
 
-    def __init__(self, layers: Sequence[Layer]):
-        for index, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                raise TypeError(f"Sequential: layers[{index}] is {type(layer).__name__}, wanted a Layer")
-        self.layers = list(layers)
 
-    def children(self) -> dict[str, Layer]:
-        """The layers by position and type: "0.Dense", "1.LeakyReLU"."""
-        return {f"{i}.{type(layer).__name__}": layer for i, layer in enumerate(self.layers)}
+def positive(name: str, value: int) -> int:
+    """Return `value` where it is a whole number of at least one; otherwise raise a ValueError that names it."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)
 
-    def forward(self, x: Array, train: bool = True) -> Array:
-        with blas_on_one_thread():
-            for layer in self.layers:
-                x = layer.forward(x, train)
-        return x
 
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        with blas_on_one_thread():
-            for index in range(len(self.layers) - 1, 0, -1):
-                dy = self.layers[index].backward(dy)
-            return self.layers[0].backward(dy, input_gradient)
-
-    def summary(self, input_shape: tuple[int, ...]) -> str:
-        """A table of the layers' output shapes and parameter counts for inputs of `input_shape` (no batch axis)."""
-        arrays = self.arrays()
-        like = next(iter(arrays.values())) if arrays else np.zeros(0, np.float32)
-        x = backend.array_module(like).zeros((1, *input_shape), dtype=like.dtype)
-        rows = [("layer", "output shape", "parameters"), ("input", str(tuple(input_shape)), "")]
-        for name, layer in self.children().items():
-            x = layer.forward(x, train=False)
-            count = sum(parameter.value.size for parameter in layer.parameters())
-            rows.append((name, str(tuple(x.shape[1:])), f"{count:,}"))
-        total = sum(parameter.value.size for parameter in self.parameters())
-        rows.append(("total", "", f"{total:,}"))
-        widths = [max(len(row[column]) for row in rows) for column in range(3)]
-        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
-        return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:-1], "-" * len(lines[0]), lines[-1]])
+def pair(name: str, value: int | Pair, at_least: int) -> Pair:
+    """Turn a number or a (height, width) pair into a pair; raise a ValueError that names it where it is neither."""
+    values = (value, value) if isinstance(value, int | np.integer) else value
+    if (
+        not isinstance(values, tuple | list)
+        or len(values) != 2
+        or any(not isinstance(v, int | np.integer) or isinstance(v, bool) or v < at_least for v in values)
+    ):
+        raise ValueError(
+            f"{name} must be a whole number of at least {at_least} or a pair of them, got {value!r}"
+        )
+    return int(values[0]), int(values[1])

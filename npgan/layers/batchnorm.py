@@ -2,12 +2,48 @@
 
 import numpy as np
 
+from npgan import fast
 from npgan.backend import Array, array_module
-from npgan.layers.activations import elementwise
-from npgan.layers.base import Layer, Parameter
-from npgan.layers.dense import positive
-from npgan.parallel import over_pieces
-from npgan.products import as_rows, row_sums
+from npgan.fast import faster
+from npgan.layers.base import Layer, Parameter, positive
+
+
+@faster(fast.moments)
+def moments(x: Array) -> tuple[Array, Array]:
+    """Mean and variance of each channel: (..., C) -> (C), (C).
+
+    In float16 they are computed, and stay, in float32: sums of many values would leave its range.
+    """
+    xp = array_module(x)
+    axes, precise = tuple(range(x.ndim - 1)), xp.promote_types(x.dtype, np.float32)
+    mean = x.mean(axis=axes, dtype=precise)
+    mean += (x - mean).mean(axis=axes)  # what the first sum lost to rounding, where the mean is far from zero
+    return mean, ((x - mean) ** 2).mean(axis=axes)
+
+
+@faster(fast.scale_and_shift)
+def scale_and_shift(x: Array, mean: Array, scale: Array, shift: Array) -> Array:
+    """scale * (x - mean) + shift, channel by channel."""
+    return ((x - mean) * scale + shift).astype(x.dtype, copy=False)
+
+
+@faster(fast.summed_gradients)
+def summed_gradients(dy: Array, x: Array, mean: Array, inverse_std: Array) -> tuple[Array, Array]:
+    """dbeta = sum(dy) and dgamma = sum(dy * u) of each channel, with u = (x - mean) * inverse_std."""
+    axes = tuple(range(x.ndim - 1))
+    u = (x - mean) * inverse_std
+    return dy.sum(axis=axes, dtype=mean.dtype), (dy * u).sum(axis=axes)
+
+
+@faster(fast.input_gradient)
+def input_gradient(
+    dy: Array, x: Array, mean: Array, inverse_std: Array, gamma: Array, dbeta: Array, dgamma: Array
+) -> Array:
+    """gamma * inverse_std * (dy - mean(dy) - u * mean(dy * u)), with u = (x - mean) * inverse_std."""
+    m = x.size // x.shape[-1]
+    u = (x - mean) * inverse_std
+    dx = gamma * inverse_std * (dy - dbeta / m - u * (dgamma / m))
+    return dx.astype(dy.dtype, copy=False)
 
 
 class BatchNormalization(Layer):
@@ -43,82 +79,33 @@ class BatchNormalization(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.check_input(x, last_axis=self.channels)
-        xp = array_module(x)
         use_batch = train and not self.inference
         if use_batch:
             mean, variance = self._batch_statistics(x)
         else:  # copies: a later training pass changes them in place
             mean, variance = self.running_mean.copy(), self.running_variance.copy()
-        inverse_std = 1 / xp.sqrt(variance + self.epsilon)
-        rows, (centre, scale, shift) = as_rows(x, mean, self.gamma.value * inverse_std, self.beta.value)
-
-        def normalise(rows: Array, out: Array) -> None:
-            xp.subtract(rows, centre, out=out)
-            out *= scale
-            out += shift
-
-        y = elementwise(normalise, rows).reshape(x.shape)
+        inverse_std = 1 / array_module(x).sqrt(variance + self.epsilon)
+        y = scale_and_shift(x, mean, self.gamma.value * inverse_std, self.beta.value)
         return self.remember(train, y, x, mean, inverse_std, use_batch)
 
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+    def backward(self, dy: Array) -> Array:
         x, mean, inverse_std, use_batch = self.recall(dy)
-        xp = array_module(dy)
-        m = x.size // self.channels
-        rows, (centre,) = as_rows(x, mean)
-        dy_rows, _ = as_rows(dy)
-
-        def sums(part: slice) -> Array:
-            moved = rows[part] - centre
-            moved *= dy_rows[part]
-            return xp.stack([row_sums(dy_rows[part], self.channels), row_sums(moved, self.channels)])
-
-        totals = over_pieces(sums, dy, len(rows), 3 * rows.shape[1] * x.itemsize)
-        dbeta, dgamma = sum(totals[1:], totals[0])
-        dgamma *= inverse_std
+        dbeta, dgamma = summed_gradients(dy, x, mean, inverse_std)
         if not self.frozen:
             self.gamma.grad += dgamma
             self.beta.grad += dbeta
-
-        # dx = scale * (dy - mean(dy)) - slope * (x - mean), where slope holds all that comes before x - mean above
-        scale = self.gamma.value * inverse_std
-        _, (scale_row, shift, slope) = as_rows(x, scale, dbeta / m, scale * inverse_std * (dgamma / m))
-
-        def gradient(x: Array, dy: Array, out: Array) -> None:
-            if not use_batch:  # the running statistics do not depend on x
-                xp.multiply(dy, scale_row, out=out)
-                return
-            xp.subtract(dy, shift, out=out)
-            out *= scale_row
-            moved = x - centre
-            moved *= slope
-            out -= moved
-
-        return elementwise(gradient, rows, dy_rows).reshape(dy.shape)
+        if not use_batch:  # the running statistics do not depend on x
+            return (dy * (self.gamma.value * inverse_std)).astype(dy.dtype, copy=False)
+        return input_gradient(dy, x, mean, inverse_std, self.gamma.value, dbeta, dgamma)
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Mean and variance of each channel; moves the running ones, unless frozen."""
-        m = x.size // self.channels
-        if m < 2:
+        if x.size // self.channels < 2:
             raise ValueError(
                 f"BatchNormalization: one value a channel has no variance (shape {tuple(x.shape)}); "
                 "train on a larger batch"
             )
-        rows, _ = as_rows(x)
-
-        def moments(part: slice) -> tuple[int, Array, Array]:
-            """How many values a channel has in the piece, their mean, and the squares of their distances from it."""
-            piece = rows[part]
-            count = piece.size // self.channels
-            mean = row_sums(piece, self.channels) / count
-            _, (centre,) = as_rows(x, mean)
-            distances = piece - centre
-            distances *= distances
-            return count, mean, row_sums(distances, self.channels)
-
-        found = over_pieces(moments, x, len(rows), 2 * rows.shape[1] * x.itemsize)
-        mean = sum(count * piece_mean for count, piece_mean, _ in found) / m
-        # distances from the common mean are longer (Chan et al. 1979, equation 2.1, for any number of pieces)
-        variance = sum(squares + count * (piece_mean - mean) ** 2 for count, piece_mean, squares in found) / m
+        mean, variance = moments(x)
         if not self.frozen:
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
                 running *= self.momentum

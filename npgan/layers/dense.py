@@ -1,12 +1,17 @@
 """Dense: every output is a weighted sum of every input."""
 
-import math
-
 import numpy as np
 
+from npgan import fast
 from npgan.backend import Array
-from npgan.layers.base import Layer, Parameter
-from npgan.products import matmul
+from npgan.fast import faster
+from npgan.layers.base import Layer, Parameter, he_normal, positive
+
+
+@faster(fast.matmul)
+def matmul(a: Array, b: Array) -> Array:
+    """a @ b for matrices, (M, K) and (K, N) -> (M, N)."""
+    return a @ b
 
 
 class Dense(Layer):
@@ -35,28 +40,22 @@ class Dense(Layer):
 
     def forward(self, x: Array, train: bool = True) -> Array:
         self.check_input(x, ndim=2, last_axis=self.in_features)
-        y = matmul(x, self.weight.value)  # (batch, out)
+        y = matmul(x, self.weight.value)  # batch, out
         if self.bias is not None:
             y += self.bias.value
-        return self.remember(train, y, x)
+        return self.remember(train, y, x, self.bias)
 
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array | None:
-        (x,) = self.recall(dy)
+    def backward(self, dy: Array) -> Array:
+        self.backward_parameters(dy)
+        return matmul(dy, self.weight.value.T)
+
+    def backward_parameters(self, dy: Array) -> None:
+        x, bias = self.recall(dy)
         if not self.frozen:
             self.weight.grad += matmul(x.T, dy)
-            if self.bias is not None:
-                self.bias.grad += dy.sum(axis=0)
-        return matmul(dy, self.weight.value.T) if input_gradient else None
+            if bias is not None:
+                bias.grad += dy.sum(axis=0)
 
-
-def he_normal(shape: tuple[int, ...], fan_in: float, rng: np.random.Generator | None) -> np.ndarray:
-    """Draw float32 weights from N(0, 2 / fan_in), so that a rectified layer keeps its input's variance."""
-    rng = np.random.default_rng() if rng is None else rng
-    return (rng.standard_normal(shape) * math.sqrt(2 / fan_in)).astype(np.float32)
-
-
-def positive(name: str, value: int) -> int:
-    """Return `value` where it is a whole number of at least one; otherwise raise a ValueError that names it."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-    return int(value)
+    def tangent(self, v: Array) -> Array:
+        self.recall_for_tangent()
+        return self.remember(True, matmul(v, self.weight.value), v, None)

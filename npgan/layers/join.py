@@ -25,10 +25,14 @@ class Concatenate(Layer):
         y = array_module(*parts).concatenate(parts, axis=-1)
         return self.remember(train, y, [shape[-1] for shape in shapes])
 
-    def backward(self, dy: Array, input_gradient: bool = True) -> list[Array]:
+    def backward(self, dy: Array) -> list[Array]:
         (widths,) = self.recall(dy)
         gradients, start = [], 0
         for width in widths:
             gradients.append(dy[..., start : start + width].copy())
             start += width
         return gradients
+
+    def tangent(self, v: Sequence[Array]) -> Array:
+        self.recall_for_tangent()
+        return self.forward(v)

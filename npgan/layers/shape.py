@@ -3,8 +3,7 @@
 import math
 
 from npgan.backend import Array
-from npgan.layers.base import Layer
-from npgan.layers.dense import positive
+from npgan.layers.base import Layer, positive
 
 
 class Flatten(Layer):
@@ -14,9 +13,13 @@ class Flatten(Layer):
         self.check_input(x)
         return self.remember(train, x.reshape(x.shape[0], -1), x.shape)
 
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+    def backward(self, dy: Array) -> Array:
         (shape,) = self.recall(dy)
         return dy.reshape(shape)
+
+    def tangent(self, v: Array) -> Array:
+        self.recall_for_tangent()
+        return self.forward(v)
 
 
 class Reshape(Layer):
@@ -33,6 +36,10 @@ class Reshape(Layer):
             )
         return self.remember(train, x.reshape(x.shape[0], *self.shape), x.shape)
 
-    def backward(self, dy: Array, input_gradient: bool = True) -> Array:
+    def backward(self, dy: Array) -> Array:
         (shape,) = self.recall(dy)
         return dy.reshape(shape)
+
+    def tangent(self, v: Array) -> Array:
+        self.recall_for_tangent()
+        return self.forward(v)

@@ -3,9 +3,8 @@
 NumPy computes elementwise on one core, writes each intermediate result to memory and reads it back. Cut in pieces,
 the intermediate results of one piece stay in the cache; and since NumPy lets other Python threads run while it
 copies, adds or multiplies, plain threads can work on several pieces at once. Between NumPy's calls they take turns;
-in a free-threaded build of Python (PEP 703) they need not, and smaller pieces are worth sharing there. Every piece is
-computed in the same way whoever computes it, so results do not depend on the number of threads. On a GPU there is
-one piece: all of it.
+in a free-threaded build of Python (PEP 703) they need not, and smaller pieces are worth sharing there. Every
+piece is computed in the same way whoever computes it, so results do not depend on the number of threads.
 """
 
 import ctypes
@@ -18,10 +17,6 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from time import perf_counter, sleep
 from typing import Any
-
-import numpy as np
-
-from npgan.backend import Array, array_module
 
 
 def interpreter_lock() -> bool:
@@ -50,13 +45,12 @@ def keep_memory() -> None:
 
 
 def over_pieces(
-    work: Callable[[slice], Any], like: Array, count: int, bytes_each: int, products_each: int = 0
+    work: Callable[[slice], Any], count: int, bytes_each: int, products_each: int = 0
 ) -> list[Any]:
     """Call work(slice) for consecutive slices that cover range(count), on all cores; return the results in order.
 
     `bytes_each` is what one row's intermediate results take; a piece has as many rows as the cache holds.
-    `products_each`, how many products of two numbers a row needs besides, tells what is worth a thread. `like` tells
-    the library: with CuPy there is one piece, and this is [work(slice(0, count))].
+    `products_each`, how many products of two numbers a row needs besides, tells what is worth a thread.
     """
     keep_memory()
     effort = count * (bytes_each + products_each // 2)  # as many bytes could be added up in the same time
@@ -64,7 +58,7 @@ def over_pieces(
     if not share and count * bytes_each <= CACHE and _holders:
         # Most of what a small network does. What follows comes to the same, and would cost it 3% of a step.
         return [work(slice(0, count))]
-    parts = pieces(like, count, bytes_each, share)
+    parts = pieces(count, bytes_each, share)
     with blas_on_one_thread() as held:
         # Where BLAS cannot be held it uses all cores by itself, and our threads would be in its way.
         if not share or not held:
@@ -94,13 +88,11 @@ def over_pieces(
     return results
 
 
-def pieces(like: Array, count: int, bytes_each: int, share: bool = False) -> list[slice]:
-    """Cut range(count) into slices whose intermediate results, `bytes_each` a row, fit the cache; one on a GPU.
+def pieces(count: int, bytes_each: int, share: bool = False) -> list[slice]:
+    """Cut range(count) into slices whose intermediate results, `bytes_each` a row, fit the cache.
 
     To `share` them, they are equal in size and four or a multiple of it, whatever the number of threads.
     """
-    if array_module(like) is not np:
-        return [slice(0, count)]
     number = max(1, -(-count * bytes_each // CACHE))
     if share:
         number = -(-number // 4) * 4
@@ -139,9 +131,9 @@ def _help(jobs: SimpleQueue) -> None:
 
 
 def _wait(queue: SimpleQueue) -> Any:
-    """Take what comes next: awake at first, for to be woken takes as long as many a piece; then asleep.
+    """Take what comes next: spin briefly, then block, since waking a thread costs as much as a small piece.
 
-    Where threads take turns, one that stayed awake would take the turns of those that work.
+    Under the interpreter lock it blocks at once: a spinning thread would take the turns of those that work.
     """
     if not interpreter_lock():
         end = perf_counter() + AWAKE
