@@ -763,3 +763,13 @@ def test_single_pixel_single_channel_single_sample_works(name):
     one = Geometry(1, (1, 1), 1, 1, (1, 1), (1, 1), (0, 0), (0, 0))
     _, x, _, _, dx = passed(name, geometry=one)
     assert dx.shape == x.shape
+
+
+# What is infinite ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 1.0])
+def test_leaky_relu_of_infinity_is_infinity_and_of_minus_infinity_alpha_times_that(alpha, dtype):
+    y = LeakyReLU(alpha).forward(np.array([[np.inf, -np.inf]], dtype))
+    np.testing.assert_array_equal(y, [[np.inf, -np.inf if alpha else 0]])
