@@ -10,12 +10,15 @@
 # and Olah 2016, "Deconvolution and checkerboard artifacts", Distill.
 
 # %%
+import inspect
+import time
+
 import numpy as np
 from matplotlib.figure import Figure
 
 from npgan.gradcheck import check_layer
 from npgan.layers import Conv2D, Conv2DTranspose
-from npgan.layers.conv import output_size, transposed_output_size
+from npgan.layers.conv import correlate_adjoint, output_size, patches_adjoint, transposed_output_size
 from npgan.lesson import Lesson
 
 lesson = Lesson("04_transposed_convolution", "The adjoint; output sizes; checkerboards and their spectrum")
@@ -95,6 +98,53 @@ errors = check_layer(
     lesson.rng,
 )
 print("gradients against finite differences:", ", ".join(f"{name} {e:.0e}" for name, e in errors.items()))
+
+# %% [markdown]
+# ## The adjoint in code
+#
+# Lesson 3 computes y in two steps: copy every window into a row, multiply the rows with the weight. The transpose
+# of two steps is the transpose of each, in the opposite order. So multiply with the transposed weight: that gives
+# for every output pixel a window full of numbers. Then undo the copying: *add* each window to the place that it
+# was copied from. A pixel that lay in many windows gets a number from each. These two functions are the package's
+# own.
+
+# %%
+lesson.step("The adjoint in code")
+
+print(inspect.getsource(correlate_adjoint.plain))
+print(inspect.getsource(patches_adjoint))
+
+stamps = np.ones((1, 2, 2, 3, 3, 1))  # four windows of 3 x 3, all ones, at stride 2
+overlap = patches_adjoint(stamps, (2, 2), (0, 0), (5, 5))[0, :, :, 0]
+print("four windows of ones, added up where they belong:")
+print(overlap.astype(int))
+
+dy = lesson.rng.standard_normal((1, 2, 2, 1))
+by_function = correlate_adjoint.plain(dy, down.weight.value, (2, 2), (0, 0), (5, 5)).ravel()
+by_matrix = a_down.T @ dy.ravel()
+adjoint_error = float(np.abs(by_function - by_matrix).max())
+print(f"the function and the matrix A.T: largest difference {adjoint_error:.0e}")
+
+# %% [markdown]
+# As in lesson 3 the fast form computes the same with fewer copies: a row of windows is a row of the image, so
+# whole rows are added up at once (`npgan/fast/convolution.py`).
+
+# %%
+lesson.step("The plain form beside the fast one")
+
+n = 4 if lesson.args.quick else 64
+dy = lesson.rng.standard_normal((n, 32, 32, 64), dtype=np.float32)
+weight = lesson.rng.standard_normal((4, 4, 3, 64), dtype=np.float32)
+forms = {}
+for name, form in (("plain", correlate_adjoint.plain), ("fast", correlate_adjoint.fast)):
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        dx = form(dy, weight, (2, 2), (1, 1), (64, 64))
+        times.append(time.perf_counter() - start)
+    forms[name] = dx
+    print(f"{name}: {n} images of 32 x 32 x 64 to 64 x 64 x 3 in {1e3 * min(times):.1f} ms")
+forms_differ = float(np.abs(forms["plain"] - forms["fast"]).max() / np.abs(forms["plain"]).max())
 
 # %% [markdown]
 # ## Output sizes
@@ -244,6 +294,14 @@ lesson.step("Checks")
 
 assert np.array_equal(a_up, a_down.T)  # the same numbers, not nearly the same
 assert identity_error < 1e-12
+assert adjoint_error < 1e-12 and forms_differ < 1e-5
+assert overlap.tolist() == [
+    [1, 1, 2, 1, 1],
+    [1, 1, 2, 1, 1],
+    [2, 2, 4, 2, 2],
+    [1, 1, 2, 1, 1],
+    [1, 1, 2, 1, 1],
+]
 assert max(errors.values()) < 1e-6
 assert matrix_of(up, 2, 2).shape == (25, 4) and up.forward(np.ones((1, 2, 2, 1))).shape == (1, 5, 5, 1)
 assert set(counts["kernel 3, stride 2"].ravel()) == {1, 2, 4}

@@ -9,23 +9,38 @@ A round with a batch of real samples and one of noise:
 The generator's forward pass serves both steps: the discriminator takes `fake` as a constant, and the memory that
 the pass left in the generator waits for the generator's step. Real and generated samples pass through the
 discriminator in batches of their own: mixed, BatchNormalization would tell one kind by its share of the batch.
+
+A loss of the game is a function of (logits, target), with target 1.0 for real and 0.0 for generated samples: see
+npgan/losses.py. `real` and `fake` are whatever the discriminator's `forward` takes, a list too.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from npgan.backend import Array
+import numpy as np
+
+from npgan.backend import Array, array_module, device_of, to_device
 from npgan.layers.base import Layer
-from npgan.losses import Loss, binary_cross_entropy, generator_non_saturating
+from npgan.losses import (
+    Loss,
+    binary_cross_entropy,
+    one_centred_penalty,
+    relativistic,
+    zero_centred_penalty,
+)
 from npgan.optim import Optimizer
+
+GameLoss = Callable[[Array, float], Loss]
+Penalty = Callable[[Layer, Array, Array], Array]  # (discriminator, real, fake) -> value
 
 
 class DiscriminatorStep(NamedTuple):
-    """What the discriminator's step measured: its loss, and its logits for real and generated samples."""
+    """What the discriminator's step measured: its loss, its logits for real and generated samples, the penalty."""
 
     loss: Array
     real_logits: Array
     fake_logits: Array
+    penalty: Array | float = 0.0
 
 
 class GeneratorStep(NamedTuple):
@@ -36,21 +51,30 @@ class GeneratorStep(NamedTuple):
 
 
 def discriminator_step(
-    discriminator: Layer, real: Array, fake: Array, optimizer: Optimizer
+    discriminator: Layer,
+    real: Array,
+    fake: Array,
+    optimizer: Optimizer,
+    loss: GameLoss = binary_cross_entropy,
+    penalty: Penalty | None = None,
 ) -> DiscriminatorStep:
-    """Let the discriminator learn to tell real from fake, once: -log D(real) - log(1 - D(fake)) falls."""
+    """Let the discriminator learn to tell real from fake, once: loss(real, 1) + loss(fake, 0) falls.
+
+    `penalty` adds gradients of its own before the optimiser's step, as `r1(10.0)` below does.
+    """
     discriminator.zero_grad()
 
     real_logits = discriminator.forward(real)
-    real_loss, dlogits = binary_cross_entropy(real_logits, 1.0)
-    discriminator.backward(dlogits, input_gradient=False)
+    real_loss, dlogits = loss(real_logits, 1.0)
+    discriminator.backward_parameters(dlogits)
 
     fake_logits = discriminator.forward(fake)
-    fake_loss, dlogits = binary_cross_entropy(fake_logits, 0.0)
-    discriminator.backward(dlogits, input_gradient=False)  # adds to the gradients of the real batch
+    fake_loss, dlogits = loss(fake_logits, 0.0)
+    discriminator.backward_parameters(dlogits)  # adds to the gradients of the real batch
 
+    paid = penalty(discriminator, real, fake) if penalty else 0.0
     optimizer.step()
-    return DiscriminatorStep(real_loss + fake_loss, real_logits, fake_logits)
+    return DiscriminatorStep(real_loss + fake_loss, real_logits, fake_logits, paid)
 
 
 def generator_step(
@@ -58,22 +82,127 @@ def generator_step(
     discriminator: Layer,
     fake: Array,
     optimizer: Optimizer,
-    loss: Callable[[Array], Loss] = generator_non_saturating,
+    loss: GameLoss = binary_cross_entropy,
 ) -> GeneratorStep:
-    """Let the generator learn to fool the discriminator, once; the discriminator is frozen, a fixed judge.
+    """Let the generator learn to fool the discriminator, once: loss(fake, 1) falls.
 
-    `fake` is what generator.forward(noise) has just returned.
+    `fake` is what generator.forward(noise) has just returned. The discriminator has learned since; it judges again.
     """
+    value, logits, dfake = judge(discriminator, fake, loss)
     generator.zero_grad()
-
-    discriminator.freeze()
-    try:
-        logits = discriminator.forward(fake)  # again: the discriminator has learned since
-        value, dlogits = loss(logits)
-        dfake = discriminator.backward(dlogits)  # how each pixel should change to look more real
-    finally:
-        discriminator.unfreeze()  # also where the step is interrupted: the judge must go on learning
-
-    generator.backward(dfake, input_gradient=False)
+    generator.backward_parameters(dfake)
     optimizer.step()
     return GeneratorStep(value, logits)
+
+
+def judge(
+    discriminator: Layer, samples: Array, loss: GameLoss = binary_cross_entropy
+) -> tuple[Array, Array, Array]:
+    """Ask a fixed discriminator how real samples look: (loss, logits, dsamples), for the target "real".
+
+    dsamples, the gradient of the loss by the samples, says how each number should change to look more real. The
+    discriminator gathers no gradients, and is afterwards as it was (`Layer.held`).
+    """
+    with discriminator.held():
+        logits = discriminator.forward(samples)
+        value, dlogits = loss(logits, 1.0)
+        return value, logits, discriminator.backward(dlogits)
+
+
+# Relativistic pairs --------------------------------------------------------------------------------------------
+
+
+def relativistic_discriminator_step(
+    discriminator: Layer, real: Array, fake: Array, optimizer: Optimizer, penalty: Penalty | None = None
+) -> DiscriminatorStep:
+    """As `discriminator_step`, with the loss of pairs: a real sample should look more real than a generated one.
+
+    Both pass through the discriminator as one batch, so it must not have BatchNormalization (Jolicoeur-Martineau
+    2019; with penalties on both kinds of samples: Huang et al. 2024, "R3GAN").
+    """
+    xp, n = array_module(real, fake), len(real)
+    discriminator.zero_grad()
+    logits = discriminator.forward(xp.concatenate([real, fake]))  # 2 N, 1
+    value, dreal, dfake = relativistic(logits[:n], logits[n:])
+    discriminator.backward_parameters(xp.concatenate([dreal, dfake]))
+    paid = penalty(discriminator, real, fake) if penalty else 0.0
+    optimizer.step()
+    return DiscriminatorStep(value, logits[:n], logits[n:], paid)
+
+
+def relativistic_generator_step(
+    generator: Layer, discriminator: Layer, real: Array, fake: Array, optimizer: Optimizer
+) -> GeneratorStep:
+    """As `generator_step`, with the loss of pairs: a generated sample should look more real than a real one."""
+    xp, n = array_module(real, fake), len(real)
+    with discriminator.held():
+        logits = discriminator.forward(xp.concatenate([real, fake]))  # 2 N, 1
+        value, dfake, dreal = relativistic(logits[n:], logits[:n])
+        dsamples = discriminator.backward(xp.concatenate([dreal, dfake]))
+    generator.zero_grad()
+    generator.backward_parameters(dsamples[n:])
+    optimizer.step()
+    return GeneratorStep(value, logits[n:])
+
+
+# Penalties on gradients ----------------------------------------------------------------------------------------
+
+
+def penalise(discriminator: Layer, x: Array, penalty: Callable[[Array], Loss]) -> Array:
+    """Add to the discriminator's gradients those of a penalty on g = dD/dx, (N, ...); return the penalty's value.
+
+    `penalty(g)` returns (value, v), with v the gradient of the value by g: losses.zero_centred_penalty, say. The
+    weights take part in g, so the penalty's gradient by them is a derivative of a derivative. It needs no second
+    backward formula. Hold v constant: then
+
+        d penalty / d weight  =  d (v . g) / d weight,
+
+    and v . g is the derivative of D along v. D is linear between the kinks of its LeakyReLUs, so that derivative is
+    what comes out when v runs through D's *linear part*: no biases, and the slopes that x has left
+    (`Layer.tangent`). The gradient of this output by the weights is an ordinary backward pass. Biases get none,
+    for g does not depend on them. Exact for the layers that have a tangent pass; checked against finite
+    differences of the penalty. It costs about as much as a step on real and generated samples.
+    """
+    xp = array_module(x)
+    with discriminator.held():
+        logits = discriminator.forward(x)
+        g = discriminator.backward(xp.ones_like(logits))
+    value, v = penalty(g)
+    discriminator.forward(x)  # leaves the slopes
+    logits = discriminator.tangent(v)
+    discriminator.backward_parameters(xp.ones_like(logits))
+    return value
+
+
+def r1(weight: float) -> Penalty:
+    """A penalty for `discriminator_step`: weight/2 * mean |dD/dx|^2 on real samples (Mescheder et al. 2018, 4.1).
+
+    Where generated samples look like real ones, nothing else tells D to be flat there; the players then circle.
+    """
+    return lambda discriminator, real, fake: penalise(
+        discriminator, real, lambda g: zero_centred_penalty(g, weight)
+    )
+
+
+def r2(weight: float) -> Penalty:
+    """The same on generated samples."""
+    return lambda discriminator, real, fake: penalise(
+        discriminator, fake, lambda g: zero_centred_penalty(g, weight)
+    )
+
+
+def wgan_gp(weight: float, rng: np.random.Generator) -> Penalty:
+    """weight * mean (|dD/dx| - 1)^2 on points between real and generated samples (Gulrajani et al. 2017, section 4).
+
+    Each pair has one point, drawn uniformly from the straight line between them.
+    """
+
+    def penalty(discriminator: Layer, real: Array, fake: Array) -> Array:
+        share = rng.random(
+            (len(real), *[1] * (real.ndim - 1)), dtype=np.float32
+        )  # one number a pair, not a pixel
+        share = to_device(share.astype(real.dtype), device_of(real))
+        between = share * real + (1 - share) * fake
+        return penalise(discriminator, between, lambda g: one_centred_penalty(g, weight))
+
+    return penalty

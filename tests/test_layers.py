@@ -773,3 +773,58 @@ def test_single_pixel_single_channel_single_sample_works(name):
 def test_leaky_relu_of_infinity_is_infinity_and_of_minus_infinity_alpha_times_that(alpha, dtype):
     y = LeakyReLU(alpha).forward(np.array([[np.inf, -np.inf]], dtype))
     np.testing.assert_array_equal(y, [[np.inf, -np.inf if alpha else 0]])
+
+
+# The protocol's second storey --------------------------------------------------------------------------------
+
+
+@every_layer
+def test_backward_parameters_gathers_what_backward_gathers(name):
+    layer, _, _, dy, _ = passed(name)
+    _, other, x = make(name)
+    other.forward(x)
+    assert other.backward_parameters(dy) is None
+    assert_same_arrays(gradients(other), gradients(layer))
+    with pytest.raises(RuntimeError, match="backward without a memory"):
+        other.backward_parameters(dy)
+
+
+def test_held_freezes_and_brings_back_the_flags_that_it_found():
+    frozen, free = Dense(2, 2), BatchNormalization(2)
+    network = Sequential([Sequential([frozen]), free])
+    frozen.freeze(inference=True)
+    with network.held():
+        assert (frozen.frozen, frozen.inference, free.frozen, free.inference) == (True, False, True, False)
+        with network.held(inference=True):
+            assert free.inference
+        assert not free.inference
+    assert (frozen.frozen, frozen.inference, free.frozen, free.inference) == (True, True, False, False)
+    with pytest.raises(ZeroDivisionError), network.held():
+        raise ZeroDivisionError
+    assert (frozen.frozen, free.frozen) == (True, False)
+
+
+def test_named_layers_keep_their_names_when_others_come_between(rng):
+    old = Sequential({"from_rgb": Dense(3, 4, rng=rng), "body": Dense(4, 2, rng=rng)})
+    new = Sequential({"from_rgb": Dense(3, 4, rng=rng), "grown": LeakyReLU(), "body": Dense(4, 2, rng=rng)})
+    assert list(new.named_parameters()) == ["from_rgb.weight", "from_rgb.bias", "body.weight", "body.bias"]
+    new.load_state(old.state())
+    x = rng.standard_normal((5, 3), dtype=np.float32)
+    np.testing.assert_array_equal(new.layers[0].forward(x), old.layers[0].forward(x))
+    assert "grown" in new.summary((3,))
+
+
+def test_part_of_a_state_is_loaded_by_the_name_of_a_layer(rng):
+    make_network = lambda: Sequential({"body": Dense(2, 2, rng=rng), "body_8": Dense(2, 2, rng=rng)})  # noqa: E731
+    one, other = make_network(), make_network()
+    before = other.state()
+    other.load_state(one.state(), only="body")
+    np.testing.assert_array_equal(other.state()["body.weight"], one.state()["body.weight"])
+    np.testing.assert_array_equal(other.state()["body_8.weight"], before["body_8.weight"])
+    part = {name: array for name, array in one.state().items() if name.startswith("body_8.")}
+    other.load_state(part, only="body_8")
+    np.testing.assert_array_equal(other.state()["body_8.weight"], one.state()["body_8.weight"])
+    with pytest.raises(ValueError, match=re.escape("only='head': no such layer; there are body, body_8")):
+        other.load_state(one.state(), only="head")
+    with pytest.raises(ValueError, match="it lacks"):
+        other.load_state({}, only="body")
