@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npgan.backend import Status, gpu_status, synchronize, to_device
-from npgan.products import matmul
+from npgan.fast import matmul
 
 GEMM_SIZE = {"numpy": 1024, "cupy": 4096}  # of the square matrices: large enough to reach full speed
 
@@ -57,7 +57,7 @@ def measure(
 def gemm_speed(device: str, seconds: float = 0.5) -> float:
     """FLOP/s of one product of two square float32 matrices: what the machine can do at best.
 
-    The faster of the library's own threads and npgan's (npgan/parallel.py).
+    The faster of the library's own threads and npgan's (npgan/fast/parallel.py).
     """
     n = GEMM_SIZE[device]
     a = to_device(np.random.default_rng(0).standard_normal((n, n), dtype=np.float32), device)

@@ -3,9 +3,23 @@
 import numpy as np
 import pytest
 
-from npgan.adversarial import discriminator_step, generator_step
+from npgan.adversarial import (
+    discriminator_step,
+    generator_step,
+    judge,
+    relativistic_discriminator_step,
+    relativistic_generator_step,
+)
 from npgan.layers import BatchNormalization, Dense, LeakyReLU, Sequential, Tanh
-from npgan.losses import binary_cross_entropy, generator_saturating
+from npgan.gradcheck import check_gradient
+from npgan.losses import (
+    binary_cross_entropy,
+    generator_saturating,
+    hinge,
+    least_squares,
+    relativistic,
+    wasserstein,
+)
 from npgan.optim import SGD, Adam
 
 
@@ -25,8 +39,8 @@ class Game:
         self.noise = rng.standard_normal((6, 2))
         self.real = rng.standard_normal((6, 3))
         for name, thing, methods in [
-            ("G", self.generator, ("forward", "backward", "zero_grad")),
-            ("D", self.discriminator, ("forward", "backward", "zero_grad", "freeze", "unfreeze")),
+            ("G", self.generator, ("forward", "backward_parameters", "zero_grad")),
+            ("D", self.discriminator, ("forward", "backward", "backward_parameters", "zero_grad", "held")),
             ("G", self.g_optimizer, ("step",)),
             ("D", self.d_optimizer, ("step",)),
         ]:
@@ -78,24 +92,18 @@ def test_discriminator_step_runs_real_then_fake_each_with_its_backward_then_the_
     fake = game.generator.forward(game.noise)
     game.log.clear()
     game.discriminator_step(fake)
-    assert game.calls() == ["D.zero_grad", "D.forward", "D.backward", "D.forward", "D.backward", "D.step"]
+    once = ["D.forward", "D.backward_parameters"]
+    assert game.calls() == ["D.zero_grad", *once, *once, "D.step"]
     real, generated = game.arguments("D.forward")
     assert real is game.real and generated is fake
 
 
-def test_generator_step_freezes_the_judge_and_only_then_asks_it(game):
+def test_generator_step_holds_the_judge_and_only_then_asks_it(game):
     fake = game.generator.forward(game.noise)
     game.log.clear()
     game.generator_step(fake)
-    assert game.calls() == [
-        "G.zero_grad",
-        "D.freeze",
-        "D.forward",
-        "D.backward",
-        "D.unfreeze",
-        "G.backward",
-        "G.step",
-    ]
+    asked = ["D.held", "D.forward", "D.backward"]
+    assert game.calls() == [*asked, "G.zero_grad", "G.backward_parameters", "G.step"]
     (judged,) = game.arguments("D.forward")
     assert judged is fake
 
@@ -106,7 +114,7 @@ def test_one_round_runs_the_generator_forward_once(game):
         fake = game.generator.forward(game.noise)
         game.discriminator_step(fake)
         game.generator_step(fake)
-        assert game.calls().count("G.forward") == game.calls().count("G.backward") == 1
+        assert game.calls().count("G.forward") == game.calls().count("G.backward_parameters") == 1
 
 
 def test_generator_gets_the_gradient_that_the_discriminator_hands_back(game):
@@ -115,7 +123,7 @@ def test_generator_gets_the_gradient_that_the_discriminator_hands_back(game):
     backward = game.discriminator.backward
     game.discriminator.backward = lambda dy: handed_back.append(backward(dy)) or handed_back[-1]
     game.generator_step(fake)
-    (dfake,) = game.arguments("G.backward")
+    (dfake,) = game.arguments("G.backward_parameters")
     assert dfake is handed_back[0]
 
 
@@ -249,5 +257,92 @@ def test_a_round_keeps_the_dtype(rng, dtype):
     fake = generator.forward(noise)
     d = discriminator_step(discriminator, real, fake, Adam(discriminator.parameters()))
     g = generator_step(generator, discriminator, fake, Adam(generator.parameters()))
-    assert {array.dtype for array in (*d, *g)} == {np.dtype(dtype)}
+    assert {array.dtype for array in (*d[:3], *g)} == {np.dtype(dtype)}
     assert {array.dtype for array in generator.state().values()} == {np.dtype(dtype)}
+
+
+# Other losses ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [least_squares, hinge, wasserstein])
+def test_both_steps_take_any_loss_of_the_game(game, loss):
+    fake = game.generator.forward(game.noise)
+    d = game.discriminator_step(fake)
+    again = discriminator_step(game.discriminator, game.real, fake, game.d_optimizer, loss=loss)
+    assert again.loss == loss(again.real_logits, 1.0)[0] + loss(again.fake_logits, 0.0)[0] != d.loss
+    g = game.generator_step(fake, loss=loss)
+    assert g.loss == loss(g.logits, 1.0)[0]
+
+
+def test_a_judge_that_was_frozen_on_purpose_in_part_stays_so(game):
+    first = game.discriminator.layers[0]
+    first.freeze()
+    fake = game.generator.forward(game.noise)
+    game.generator_step(fake)
+    before = game.discriminator.state()
+    game.discriminator_step(fake)
+    assert not any(name.startswith("0.Dense") for name in moved(before, game.discriminator))
+    assert any(name.startswith("3.Dense") for name in moved(before, game.discriminator))
+
+
+def test_judge_says_how_each_sample_should_change(game, rng):
+    value, logits, dsamples = judge(game.discriminator, game.real, least_squares)
+    assert not any(gradient.any() for gradient in gradients(game.discriminator).values())
+    assert value == least_squares(logits, 1.0)[0]
+    game.discriminator.freeze()
+    check_gradient(
+        lambda: least_squares(game.discriminator.forward(game.real), 1.0)[0], game.real, dsamples, rng
+    )
+
+
+def test_real_and_fake_may_be_lists_of_what_the_discriminator_takes(rng):
+    class Captioned(Dense):
+        def forward(self, inputs, train=True):
+            image, caption = inputs
+            return super().forward(np.concatenate([image, caption], axis=1), train)
+
+    discriminator = Captioned(5, 1, rng=rng)
+    real, fake = ([rng.standard_normal((4, n), dtype=np.float32) for n in (3, 2)] for _ in range(2))
+    step = discriminator_step(discriminator, real, fake, SGD(discriminator.parameters(), 0.1))
+    assert discriminator_step(discriminator, real, fake, SGD(discriminator.parameters())).loss < step.loss
+
+
+# Relativistic pairs ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pairs(rng):
+    """G, D (without batch normalisation), real, noise; float64."""
+    generator = Sequential([Dense(2, 3, rng=rng), Tanh()]).astype("float64")
+    discriminator = Sequential([Dense(3, 4, rng=rng), LeakyReLU(), Dense(4, 1, rng=rng)]).astype("float64")
+    return generator, discriminator, rng.standard_normal((6, 3)), rng.standard_normal((6, 2))
+
+
+def test_relativistic_steps_have_the_gradients_of_their_losses(pairs, rng):
+    generator, discriminator, real, noise = pairs
+    fake = generator.forward(noise)
+    logits = [discriminator.forward(x, train=False) for x in (real, fake)]
+    step = relativistic_discriminator_step(discriminator, real, fake, SGD(discriminator.parameters(), 1e-12))
+    assert step.loss == pytest.approx(np.log1p(np.exp(logits[1] - logits[0])).mean(), rel=1e-12)
+
+    def d_loss():
+        return relativistic(*(discriminator.forward(x, train=False) for x in (real, fake)))[0]
+
+    for name, parameter in discriminator.named_parameters().items():
+        if name != "2.Dense.bias":  # both logits have it; their difference does not
+            check_gradient(d_loss, parameter.value, parameter.grad, rng, name=name)
+
+    before = discriminator.state()
+    step = relativistic_generator_step(
+        generator, discriminator, real, fake, SGD(generator.parameters(), 1e-12)
+    )
+    assert moved(before, discriminator) == set()
+    assert step.logits.shape == (6, 1)
+
+    def g_loss():
+        drawn = generator.forward(noise, train=False)
+        return relativistic(*(discriminator.forward(x, train=False) for x in (drawn, real)))[0]
+
+    assert step.loss == pytest.approx(g_loss(), rel=1e-9)
+    for name, parameter in generator.named_parameters().items():
+        check_gradient(g_loss, parameter.value, parameter.grad, rng, name=name)

@@ -23,11 +23,15 @@ from npgan.gradcheck import check_layer
 from npgan.layers import BatchNormalization, Dense, Flatten, LeakyReLU, Sequential
 from npgan.losses import (
     binary_cross_entropy,
-    generator_non_saturating,
     generator_saturating,
+    hinge,
+    least_squares,
     mean_absolute_error,
     mean_squared_error,
+    one_centred_penalty,
     softmax_cross_entropy,
+    wasserstein,
+    zero_centred_penalty,
 )
 from npgan.optim import SGD, Adam
 
@@ -168,7 +172,11 @@ LOSSES = {
     "binary_cross_entropy": lambda x, t: binary_cross_entropy(x, 1.0),
     "binary_cross_entropy-array": lambda x, t: binary_cross_entropy(x, abs(t)),
     "generator_saturating": lambda x, t: generator_saturating(x),
-    "generator_non_saturating": lambda x, t: generator_non_saturating(x),
+    "least_squares": lambda x, t: least_squares(x, 1.0),
+    "hinge": lambda x, t: hinge(x, 1.0),
+    "wasserstein": lambda x, t: wasserstein(x, 0.0),
+    "zero_centred_penalty": lambda x, t: zero_centred_penalty(x, 10.0),
+    "one_centred_penalty": lambda x, t: one_centred_penalty(x, 10.0),
     "softmax_cross_entropy": lambda x, t: softmax_cross_entropy(x, (t[:, 0] > 0).astype("int64")),
     "mean_squared_error": mean_squared_error,
     "mean_absolute_error": mean_absolute_error,

@@ -14,7 +14,7 @@ import strict_cupy
 
 import npgan.metrics.samples
 from npgan.backend import gpu_status
-from npgan.parallel import interpreter_lock
+from npgan.fast.parallel import interpreter_lock
 from npgan.training import Run
 
 ROOT = Path(__file__).parents[1]
@@ -63,10 +63,10 @@ class Watch:
 def in_one_piece(monkeypatch):
     """Let NumPy compute as a GPU does, whole batches at once.
 
-    Pieces (npgan/parallel.py) sum in another order. That is rounding, but a game amplifies it: in thirty steps of
+    Pieces (npgan/fast/parallel.py) sum in another order. That is rounding, but a game amplifies it: in thirty steps of
     lesson 11 from the seventh decimal to the fourth.
     """
-    monkeypatch.setattr("npgan.products.SMALL", 0)
+    monkeypatch.setattr("npgan.fast.products.SMALL", 0)
     for name, module in list(sys.modules.items()):
         if name.startswith("npgan.") and hasattr(module, "over_pieces"):
             monkeypatch.setattr(module, "over_pieces", lambda work, like, count, *_: [work(slice(0, count))])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from npgan import products
-from npgan.products import BLOCKS, FEW, SMALL, tall_matmul, tall_matmul_transposed
+from npgan.fast import products
+from npgan.fast.products import BLOCKS, FEW, SMALL, tall_matmul, tall_matmul_transposed
 
 K, N = 40, 25
 BLOCK = SMALL // (K * N)  # rows
