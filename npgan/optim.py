@@ -2,29 +2,33 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from npgan import backend
+from npgan import backend, fast
 from npgan.backend import Array, array_module
+from npgan.fast import blas_on_one_thread, faster
 from npgan.layers.base import Layer, Parameter
-from npgan.fast.parallel import blas_on_one_thread, over_pieces
 
 Schedule = Callable[[int], float]  # number of steps done so far -> learning rate
+Parameters = Mapping[str, Parameter] | Sequence[Parameter]  # with names, or numbered
 
 
 class Optimizer:
     """Changes parameters by their gradients. A subclass names its `slots` and writes `update`.
 
-    learning_rate is a number, or a schedule such as `linear_decay(...)` that gives it for each step. For every
-    parameter there is one array of zeros a slot, on the parameter's device: make the optimiser after `Layer.to`.
+    parameters is `network.named_parameters()`, or a list, whose members are then named "0", "1" and so on. States
+    are matched by these names. learning_rate is a number, or a schedule such as `linear_decay(...)` that gives it
+    for each step. `memory[name][slot]` starts as zeros, on the parameter's device: make the optimiser after
+    `Layer.to`.
     """
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, parameters: Sequence[Parameter], learning_rate: float | Schedule):
-        self.parameters = list(parameters)
+    def __init__(self, parameters: Parameters, learning_rate: float | Schedule):
+        named = isinstance(parameters, Mapping)
+        self.parameters = dict(parameters if named else ((str(i), p) for i, p in enumerate(parameters)))
         name = type(self).__name__
         if not self.parameters:
             raise ValueError(f"{name}: parameters is empty")
@@ -32,9 +36,10 @@ class Optimizer:
             raise ValueError(f"{name}: learning_rate must be above 0, got {learning_rate!r}")
         self.learning_rate = learning_rate
         self.steps = 0
-        self.memory: list[dict[str, Array]] = [
-            {slot: array_module(p.value).zeros_like(p.value) for slot in self.slots} for p in self.parameters
-        ]
+        self.memory: dict[str, dict[str, Array]] = {
+            key: {slot: array_module(p.value).zeros_like(p.value) for slot in self.slots}
+            for key, p in self.parameters.items()
+        }
 
     def rate(self) -> float:
         """The learning rate of the next step."""
@@ -45,23 +50,21 @@ class Optimizer:
         rate = self.rate()
         self.steps += 1
         with blas_on_one_thread():
-            for parameter, memory in zip(self.parameters, self.memory):
-                self.update(parameter, rate, **memory)
+            for name, parameter in self.parameters.items():
+                self.update(parameter, rate, **self.memory[name])
 
     def update(self, parameter: Parameter, rate: float, **memory: Array) -> None:
         """Change one parameter, and its memory, in place."""
         raise NotImplementedError
 
     def state(self) -> dict[str, np.ndarray]:
-        """The number of steps and copies of all memories, as NumPy arrays."""
-        found = {"steps": np.array(self.steps)}
-        for index, memory in enumerate(self.memory):
-            found |= {f"{index}.{slot}": backend.to_numpy(array).copy() for slot, array in memory.items()}
-        return found
+        """The number of steps, and copies of all memories by "name.slot", as NumPy arrays."""
+        arrays = {name: backend.to_numpy(array).copy() for name, array in self._arrays().items()}
+        return {"steps": np.array(self.steps), **arrays}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
         """Take over what `state` returned. Raises ValueError, before anything is changed, where it differs."""
-        arrays = {f"{i}.{slot}": a for i, memory in enumerate(self.memory) for slot, a in memory.items()}
+        arrays = self._arrays()
         wanted = {"steps": (), **{name: array.shape for name, array in arrays.items()}}
         came = {name: array.shape for name, array in state.items()}
         if wanted != came:
@@ -75,6 +78,9 @@ class Optimizer:
             array[...] = backend.to_device(state[name], backend.device_of(array))
         self.steps = int(state["steps"])
 
+    def _arrays(self) -> dict[str, Array]:
+        return {f"{name}.{slot}": a for name, memory in self.memory.items() for slot, a in memory.items()}
+
 
 class SGD(Optimizer):
     """v = momentum * v + grad;  value -= rate * v. With nesterov: value -= rate * (grad + momentum * v).
@@ -87,7 +93,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        parameters: Sequence[Parameter],
+        parameters: Parameters,
         learning_rate: float | Schedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
@@ -106,6 +112,25 @@ class SGD(Optimizer):
         parameter.value -= rate * direction
 
 
+@faster(fast.adam_step)
+def adam_step(
+    value: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    rate: float,
+    beta_1: float,
+    beta_2: float,
+    epsilon: float,
+) -> None:
+    """Change value, mean and square in place; `rate` and `epsilon` hold the corrections of Adam already."""
+    mean *= beta_1
+    mean += (1 - beta_1) * grad
+    square *= beta_2
+    square += (1 - beta_2) * grad * grad
+    value -= rate * mean / (array_module(value).sqrt(square) + epsilon)
+
+
 class Adam(Optimizer):
     """Steps of about `rate`, by running means of the gradient and of its square (Kingma and Ba 2015).
 
@@ -120,7 +145,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        parameters: Sequence[Parameter],
+        parameters: Parameters,
         learning_rate: float | Schedule = 2e-4,
         beta_1: float = 0.5,
         beta_2: float = 0.999,
@@ -138,27 +163,7 @@ class Adam(Optimizer):
         root_2 = math.sqrt(1 - self.beta_2**self.steps)
         rate = float(rate * root_2 / (1 - self.beta_1**self.steps))
         epsilon = self.epsilon * root_2
-        xp = array_module(parameter.value)
-        flat = [array.reshape(-1) for array in (parameter.value, parameter.grad, mean, square)]
-
-        def work(part: slice) -> None:
-            value, grad, mean, square = (array[part] for array in flat)
-            change = grad * (1 - self.beta_1)
-            mean *= self.beta_1
-            mean += change
-            xp.multiply(grad, grad, out=change)
-            change *= 1 - self.beta_2
-            square *= self.beta_2
-            square += change
-            xp.sqrt(square, out=change)
-            change += epsilon
-            xp.divide(mean, change, out=change)
-            change *= rate
-            value -= change
-
-        over_pieces(
-            work, flat[0].size, 5 * flat[0].itemsize, 80
-        )  # a root takes as long as many products
+        adam_step(parameter.value, parameter.grad, mean, square, rate, self.beta_1, self.beta_2, epsilon)
 
 
 def step_decay(start: float, factor: float, every: int) -> Schedule:
@@ -201,11 +206,20 @@ class MovingAverage:
         self.steps = 0
 
     def update(self) -> None:
-        """Move the average toward the network's present state."""
+        """Move the average toward the network's present state, array by array of one name.
+
+        Raises ValueError, before anything is changed, where the network has other arrays than it had.
+        """
+        averages, now = self.layer.arrays(), self.source.arrays()
+        if averages.keys() != now.keys():
+            different = ", ".join(sorted(averages.keys() ^ now.keys()))
+            raise ValueError(
+                f"MovingAverage: the network has changed since: {different} are in one of the two only"
+            )
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         self.steps += 1
-        for average, now in zip(self.layer.arrays().values(), self.source.arrays().values()):
-            average += (1 - decay) * (now - average)
+        for name, average in averages.items():
+            average += (1 - decay) * (now[name] - average)
 
     def state(self) -> dict[str, np.ndarray]:
         """The number of steps and a copy of the averaged network's state, as NumPy arrays."""

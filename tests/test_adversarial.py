@@ -10,8 +10,8 @@ from npgan.adversarial import (
     relativistic_discriminator_step,
     relativistic_generator_step,
 )
-from npgan.layers import BatchNormalization, Dense, LeakyReLU, Sequential, Tanh
 from npgan.gradcheck import check_gradient
+from npgan.layers import BatchNormalization, Dense, LeakyReLU, Sequential, Tanh
 from npgan.losses import (
     binary_cross_entropy,
     generator_saturating,

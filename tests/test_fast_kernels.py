@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from layer_table import Geometry, make
 from strategies import at_least, geometries, seeds
 
+from npgan import optim
 from npgan.fast import parallel, switch, winograd
 from npgan.gradcheck import check_layer
 from npgan.layers import Conv2D, Conv2DTranspose, activations, batchnorm, conv, dense
@@ -147,6 +148,24 @@ def test_few_channels_few_pixels_and_other_strides_take_the_plain_way():
     assert not winograd.pays(weight, (1, 2), 2048)
     assert not winograd.pays(weight[:, :, :63], (2, 2), 2**20)
     assert not winograd.pays(weight[..., :63], (2, 2), 2**20)
+
+
+@pytest.mark.parametrize("pieces", ["small", "as shipped"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_steps_of_adam(request, rng, dtype, pieces):
+    if pieces == "small":
+        request.getfixturevalue("small_pieces")
+    forms = []
+    start = rng.standard_normal((40, 7)).astype(dtype)
+    gradients = rng.standard_normal((5, 40, 7)).astype(dtype)
+    for form in (optim.adam_step.fast, optim.adam_step.plain):
+        arrays = [start.copy(), np.zeros_like(start), np.zeros_like(start)]
+        for grad in gradients:
+            value, mean, square = arrays
+            form(value, grad, mean, square, 0.01, 0.5, 0.999, 1e-8)
+        forms.append(arrays)
+    for fast, plain in zip(*forms):
+        same(fast, plain)
 
 
 # Which of the two runs ----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import reference
 from hypothesis import given
 from strategies import seeds
 
-from npgan.layers import BatchNormalization, Dense, Parameter, Sequential
+from npgan.layers import BatchNormalization, Dense, Layer, Parameter, Sequential
 from npgan.optim import SGD, Adam, MovingAverage, cosine_decay, linear_decay, step_decay
 
 STEPS = 50
@@ -45,7 +45,7 @@ def parameters(rng, dtype="float64"):
 def feed(optimiser, gradients):
     """One step for each list of gradients."""
     for step in gradients:
-        for parameter, gradient in zip(optimiser.parameters, step):
+        for parameter, gradient in zip(optimiser.parameters.values(), step):
             parameter.grad[...] = gradient
         optimiser.step()
 
@@ -105,7 +105,71 @@ def test_values_stay_in_their_arrays_and_dtypes_and_gradients_are_not_touched(na
         assert p.value is value and p.value.dtype == dtype
         assert (p.value != old).all()
         np.testing.assert_array_equal(p.grad, gradient)
-    assert all(array.dtype == dtype for memory in optimiser.memory for array in memory.values())
+    assert all(a.dtype == dtype for memory in optimiser.memory.values() for a in memory.values())
+
+
+def transposed(a):
+    return np.ascontiguousarray(a.T).T
+
+
+def every_other(a):
+    return np.repeat(a, 2, axis=0)[::2]
+
+
+def turned_round(a):
+    return a[::-1].copy()[::-1]
+
+
+def axes_swapped(a):
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(a, 1, 0)), 0, 1)
+
+
+@every_optimiser
+@pytest.mark.parametrize("order", [transposed, every_other, turned_round, axes_swapped])
+@pytest.mark.parametrize("of", ["value", "grad", "both"])
+@pytest.mark.parametrize("cache", [2**21, 64])
+def test_the_order_of_the_numbers_in_memory_changes_no_bit(name, order, of, cache, rng, monkeypatch):
+    monkeypatch.setattr("npgan.fast.parallel.CACHE", cache)
+    start = rng.standard_normal((6, 4, 3))
+    plain, other = Parameter(start.copy()), Parameter(start.copy())
+    if of != "grad":
+        other.value = order(start)
+    if of == "both":
+        other = Parameter(other.value)
+    if of == "grad":
+        other.grad = order(0 * start)
+    assert not (other.value.flags.c_contiguous and other.grad.flags.c_contiguous)
+    gradients = [[rng.standard_normal(start.shape)] for _ in range(3)]
+    for parameter in (plain, other):
+        optimiser = OPTIMISERS[name][0]([parameter], 0.1)
+        kept = parameter.value
+        feed(optimiser, gradients)
+        assert parameter.value is kept
+    assert (plain.value != start).all()
+    np.testing.assert_array_equal(other.value, plain.value)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1, 1)])
+@every_optimiser
+def test_a_parameter_of_any_shape_is_changed(name, shape):
+    p = Parameter(np.ones(shape))
+    feed(OPTIMISERS[name][0]([p], 0.1), [[np.ones(shape)]] * 2)
+    assert p.value.shape == shape and (p.value < 1).all()
+
+
+def test_a_layer_whose_weight_is_a_transposed_array_learns(rng):
+    dense, plain = Dense(3, 2, rng=rng), Dense(3, 2, rng=rng)
+    start = rng.standard_normal((3, 2)).astype(np.float32)
+    dense.weight, plain.weight = Parameter(start.T.copy().T), Parameter(start.copy())
+    x, dy = rng.standard_normal((5, 3), np.float32), rng.standard_normal((5, 2), np.float32)
+    for layer in (dense, plain):
+        adam = Adam(layer.parameters(), 0.1)
+        for _ in range(3):
+            layer.forward(x)
+            layer.backward(dy)
+            adam.step()
+    assert np.abs(dense.weight.value - start).min() > 0
+    np.testing.assert_allclose(dense.weight.value, plain.weight.value, rtol=1e-5)
 
 
 @every_optimiser
@@ -182,6 +246,43 @@ def test_state_of_another_optimiser_is_refused_by_name_and_changes_nothing(build
         adam.load_state(build().state())
     assert adam.steps == 1
     assert all(np.array_equal(before[key], array) for key, array in adam.state().items())
+
+
+def small_network(rng):
+    return Sequential([Dense(3, 2, rng=rng), BatchNormalization(2)])
+
+
+@every_optimiser
+def test_memories_and_state_have_the_names_of_the_parameters(name, rng):
+    make = OPTIMISERS[name][0]
+    named = small_network(rng).named_parameters()
+    optimiser = make(named, 0.1)
+    assert optimiser.memory.keys() == optimiser.parameters.keys() == named.keys()
+    wanted = {f"{key}.{slot}" for key in named for slot in optimiser.slots}
+    assert optimiser.state().keys() == {"steps"} | wanted
+    numbered = make(list(named.values()), 0.1)
+    assert list(numbered.memory) == ["0", "1", "2", "3"]
+
+
+@every_optimiser
+def test_state_finds_its_parameters_by_name_in_any_order(name, rng):
+    make = OPTIMISERS[name][0]
+    named = {"first": Parameter(np.ones(2)), "second": Parameter(np.ones(2))}  # positions would fit too
+    turned = {key: Parameter(named[key].value.copy()) for key in ("second", "first")}
+    optimiser, other = make(named, 0.1), make(turned, 0.1)
+    feed(optimiser, [[[1.0, 2.0], [-3.0, 4.0]]])
+    other.load_state(optimiser.state())
+    for key, memory in optimiser.memory.items():
+        for slot, array in memory.items():
+            np.testing.assert_array_equal(other.memory[key][slot], array)
+
+
+def test_state_with_other_names_is_refused():
+    adam = Adam({"body": Parameter(np.zeros(3))})
+    with pytest.raises(
+        ValueError, match="state is of another Adam: body.mean, .*, head.mean, head.square diff"
+    ):
+        adam.load_state(Adam({"head": Parameter(np.zeros(3))}).state())
 
 
 # Schedules -----------------------------------------------------------------------------------------------
@@ -279,6 +380,37 @@ def test_moving_average_follows_running_statistics_too_and_leaves_the_network_al
     assert not np.array_equal(state["1.BatchNormalization.running_mean"], [0, 0])
     for key, array in average.layer.state().items():
         np.testing.assert_allclose(array, 0.1 * before[key] + 0.9 * state[key], rtol=1e-5, atol=1e-6)
+
+
+class Pair(Layer):
+    """Two layers with names, which may come in any order."""
+
+    def __init__(self, **layers):
+        vars(self).update(layers)
+
+
+def test_moving_average_matches_names_whatever_their_order(rng):
+    a, b = Dense(2, 2, bias=False, rng=rng), Dense(2, 2, bias=False, rng=rng)
+    average = MovingAverage(Pair(a=a, b=b), decay=0.5)
+    average.source = Pair(b=b, a=a)
+    before = average.layer.state()
+    a.weight.value += 1
+    average.update()
+    np.testing.assert_allclose(average.layer.a.weight.value, before["a.weight"] + 0.9, rtol=1e-5)
+    np.testing.assert_array_equal(average.layer.b.weight.value, before["b.weight"])
+
+
+def test_moving_average_of_a_network_that_has_grown_is_refused_and_changes_nothing(rng):
+    pair = Pair(a=Dense(2, 2, rng=rng))
+    average = MovingAverage(pair)
+    before = average.layer.state()
+    pair.a.weight.value += 1
+    pair.b = Dense(2, 2, rng=rng)
+    message = "MovingAverage: the network has changed since: b.bias, b.weight are in one of the two only"
+    with pytest.raises(ValueError, match="^" + re.escape(message)):
+        average.update()
+    assert average.steps == 0
+    assert all(np.array_equal(before[key], array) for key, array in average.layer.state().items())
 
 
 def test_moving_average_of_a_network_at_rest_is_the_network(rng):

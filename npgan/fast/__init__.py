@@ -13,6 +13,7 @@ every array where the environment has NPGAN_PLAIN=1. Tests compare both forms, a
 """
 
 from npgan.fast.activations import leaky_relu, leaky_relu_gradient, tanh, tanh_gradient
+from npgan.fast.adam import adam_step
 from npgan.fast.convolution import correlate, correlate_adjoint, correlate_weight_gradient
 from npgan.fast.normalization import input_gradient, moments, scale_and_shift, summed_gradients
 from npgan.fast.parallel import blas_on_one_thread
@@ -20,6 +21,7 @@ from npgan.fast.products import channel_sums, matmul
 from npgan.fast.switch import faster
 
 __all__ = [
+    "adam_step",
     "blas_on_one_thread",
     "channel_sums",
     "correlate",

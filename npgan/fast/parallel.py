@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock, Thread, local
 from time import perf_counter, sleep
 from typing import Any
 
@@ -55,7 +55,7 @@ def over_pieces(
     keep_memory()
     effort = count * (bytes_each + products_each // 2)  # as many bytes could be added up in the same time
     share = effort >= 2 * WORTH_A_THREAD
-    if not share and count * bytes_each <= CACHE and _holders:
+    if not share and count * bytes_each <= CACHE and _mine.blocks:
         # Most of what a small network does. What follows comes to the same, and would cost it 3% of a step.
         return [work(slice(0, count))]
     parts = pieces(count, bytes_each, share)
@@ -120,6 +120,9 @@ def _helpers() -> SimpleQueue:
 
 
 def _help(jobs: SimpleQueue) -> None:
+    for library, for_all in _blas_libraries():
+        if not for_all:
+            _set_threads(library, 1)
     while True:
         work, done = _wait(jobs)
         try:
@@ -142,39 +145,123 @@ def _wait(queue: SimpleQueue) -> Any:
     return queue.get()
 
 
+class blas_on_one_thread:
+    """Hold BLAS to one thread until this thread's outermost such block ends; says whether that could be done.
+
+    OpenBLAS has one number of threads for the whole process: it is held as long as any thread is in such a block.
+    Where each thread has a number of its own (MKL), each holds its own.
+    """
+
+    def __enter__(self) -> bool:
+        if _mine.blocks == 0:
+            _hold()
+        _mine.blocks += 1
+        return _mine.held
+
+    def __exit__(self, *error: object) -> None:
+        _mine.blocks -= 1
+        if _mine.blocks == 0:
+            _let_go()
+
+
+class _Mine(local):
+    """What this thread holds of BLAS."""
+
+    blocks = 0  # that it is in
+    held = False  # whether BLAS is on one thread in them
+    before: tuple[int, ...] = ()  # how many threads each library had before, as this thread saw it
+
+
+_mine = _Mine()
+_lock = Lock()  # whoever changes BLAS's threads, or the two numbers below, has it
+_holders = 0  # threads that hold BLAS now
+_before: tuple[int, ...] = ()  # what the first of them found
+
+
+def _hold() -> None:
+    global _holders, _before
+    with _lock:
+        libraries = _blas_libraries()
+        _mine.before = tuple(library.get_num_threads() for library, _ in libraries)
+        if _holders == 0:
+            _before = _mine.before
+        _holders += 1
+        for library, _ in libraries:
+            _set_threads(library, 1)
+        _mine.held = bool(libraries)
+
+
+def _let_go() -> None:
+    global _holders
+    with _lock:
+        _holders -= 1
+        for (library, for_all), mine, first in zip(_blas_libraries(), _mine.before, _before):
+            if not for_all:
+                _set_threads(library, mine)
+            elif _holders == 0:
+                _set_threads(library, first)
+
+
+def _set_threads(library: Any, number: int) -> None:
+    """Set a library's number of threads, for the process or for this thread, as the library has it.
+
+    From 3.7 on threadpoolctl listens to the thread alone that set OpenBLAS's first, until it is told to forget it.
+    """
+    forget = getattr(library, "clear_controlling_thread", None)
+    if forget is None:
+        library.set_num_threads(number)
+    else:
+        forget(force=True)
+        library.set_num_threads(number)
+        forget(force=True)
+
+
 @lru_cache(maxsize=1)
-def _blas_libraries() -> list[Any]:
-    """The BLAS libraries in this process, as threadpoolctl finds them; none where that is not installed."""
+def _blas_libraries() -> list[tuple[Any, bool]]:
+    """The BLAS libraries in this process, and with each whether it has one number of threads for all of ours.
+
+    Tried out, once. None where threadpoolctl is not installed, or where one of them does not do as it is told.
+    """
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError:
         return []
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    found = []
+    for library in ThreadpoolController().select(user_api="blas").lib_controllers:
+        before = library.get_num_threads()
+        other = 2 if before == 1 else 1
+        seen = []
+
+        def set_another(library: Any = library, other: int = other, seen: list[int] = seen) -> None:
+            _set_threads(library, other)
+            seen.append(library.get_num_threads())
+
+        thread = Thread(target=set_another)
+        thread.start()
+        thread.join()
+        found.append((library, library.get_num_threads() == other))
+        _set_threads(library, before)
+        if seen != [other]:
+            return []
+    return found
 
 
-class blas_on_one_thread:
-    """Hold BLAS to one thread until the outermost such block ends; says whether that could be done."""
-
-    def __enter__(self) -> bool:
-        global _holders, _before
-        libraries = _blas_libraries()
-        with _lock:
-            if _holders == 0:
-                _before = [library.get_num_threads() for library in libraries]
-                for library in libraries:
-                    library.set_num_threads(1)
-            _holders += 1
-        return bool(libraries)
-
-    def __exit__(self, *error: object) -> None:
-        global _holders
-        with _lock:
-            _holders -= 1
-            if _holders == 0:
-                for library, number in zip(_blas_libraries(), _before):
-                    library.set_num_threads(number)
+def _after_fork_in_child() -> None:
+    """Only the thread that forked lives on in the child: no helpers, and no other thread that holds BLAS."""
+    global _holders
+    _helpers.cache_clear()
+    others = _holders - (_mine.blocks > 0)
+    _holders -= others
+    _lock.release()
+    if others and _holders == 0:
+        for (library, for_all), number in zip(_blas_libraries(), _before):
+            if for_all:
+                _set_threads(library, number)
 
 
-_lock = Lock()
-_holders = 0  # blocks that hold BLAS now
-_before: list[int] = []  # the threads that each library had before the first of them
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_lock.acquire,  # so that no thread is in the midst of a change
+        after_in_parent=_lock.release,
+        after_in_child=_after_fork_in_child,
+    )

@@ -250,8 +250,8 @@ class Layer:
     def held(self, inference: bool = False) -> Iterator[None]:
         """Freeze until the block ends; then every layer has its own flags again, also after an error.
 
-            with discriminator.held():
-                ...                       # a fixed judge; a layer that was frozen before stays so afterwards
+        with discriminator.held():
+            ...                       # a fixed judge; a layer that was frozen before stays so afterwards
         """
         before = [(layer, layer.frozen, layer.inference) for layer in self.walk()]
         self.freeze(inference)
