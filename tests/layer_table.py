@@ -104,6 +104,65 @@ def sequential(rng, g):
     return outside, off_zero(rng, (g.batch + 3, *g.size, g.in_channels), high=0.5)
 
 
+def resize(make):
+    """A layer whose blocks are the geometry's strides, of images that hold whole blocks."""
+
+    def build(rng, g):
+        size = (g.size[0] * g.stride[0], g.size[1] * g.stride[1])
+        return make(g.stride), off_zero(rng, (g.batch, *size, g.in_channels))
+
+    return build
+
+
+def pack(rng, g):
+    return layers.Pack(3), off_zero(rng, (3 * g.batch, *g.size, g.in_channels))
+
+
+def minibatch_of_images(rng, g):
+    return layers.MinibatchStandardDeviation(3), spread(rng, (3 * g.batch, *g.size, g.in_channels))
+
+
+def minibatch_of_features(rng, g):
+    return layers.MinibatchStandardDeviation(), spread(rng, (4 * g.batch, g.in_channels))
+
+
+def equalized(build):
+    """The layer of another entry inside an EqualizedLearningRate."""
+
+    def around(rng, g):
+        layer, x = build(rng, g)
+        return drawn(layers.EqualizedLearningRate(layer), rng), x
+
+    return around
+
+
+def spectral(build):
+    """The layer of another entry inside a SpectralNormalization whose u has settled, as after many passes.
+
+    The weight is close to an outer product: one singular value lies far above the others, so that u settles in a few
+    passes, and stays while a gradient check moves the weight.
+    """
+
+    def around(rng, g):
+        layer, x = build(rng, g)
+        layer = layers.SpectralNormalization(layer, rng=rng)
+        *rest, columns = layer.weight.value.shape
+        outer = off_zero(rng, (*rest, 1), 0.2, 1.0) * off_zero(rng, (columns,), 0.2, 1.0)
+        layer.weight.value[...] = outer + 0.01 * off_zero(rng, outer.shape)
+        return settled(layer, x), x
+
+    return around
+
+
+def settled(layer, x):
+    """The layer after some passes of x, all forgotten. They move the u of a SpectralNormalization to where it stays."""
+    if isinstance(layer, layers.SpectralNormalization):
+        for _ in range(20):
+            layer.forward(x)
+        layer.forward(x, train=False)
+    return layer
+
+
 LAYERS = {
     "Dense": dense,
     "Dense-without-bias": lambda rng, g: dense(rng, g, bias=False),
@@ -120,7 +179,28 @@ LAYERS = {
     "Sigmoid": activation(layers.Sigmoid),
     "Flatten": activation(layers.Flatten),
     "Reshape": reshape,
+    "UpSampling2D": resize(layers.UpSampling2D),
+    "AveragePooling2D": resize(layers.AveragePooling2D),
+    "Pack": pack,
+    "PixelNormalization": activation(lambda: layers.PixelNormalization(0.1)),
+    "MinibatchStandardDeviation-of-images": minibatch_of_images,
+    "MinibatchStandardDeviation-of-features": minibatch_of_features,
+    "SpectralNormalization-of-Dense": spectral(dense),
+    "SpectralNormalization-of-Conv2D": spectral(conv2d),
+    "SpectralNormalization-of-Conv2DTranspose": spectral(conv2d_transpose),
+    "EqualizedLearningRate-of-Dense": equalized(dense),
+    "EqualizedLearningRate-of-Conv2D": equalized(conv2d),
+    "EqualizedLearningRate-of-Conv2DTranspose": equalized(conv2d_transpose),
     "Sequential": sequential,
+}
+
+# Layers whose output for one sample depends on the others of its batch.
+MIXING = {
+    "BatchNormalization-of-images",
+    "BatchNormalization-of-features",
+    "Pack",
+    "MinibatchStandardDeviation-of-images",
+    "MinibatchStandardDeviation-of-features",
 }
 
 
@@ -128,4 +208,5 @@ def make(name, seed=0, geometry=None, dtype="float32"):
     """Build one entry of the table: (rng, layer, input), in `dtype`."""
     rng = np.random.default_rng(seed)
     layer, x = LAYERS[name](rng, Geometry() if geometry is None else geometry)
-    return rng, layer.astype(dtype), x.astype(dtype)
+    x = x.astype(dtype)
+    return rng, settled(layer.astype(dtype), x), x
