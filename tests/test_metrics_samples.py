@@ -84,38 +84,19 @@ def test_sets_are_not_written_to_and_float32_is_kept(rng):
     np.testing.assert_array_equal(b, before[1])
 
 
-ONES = np.ones((3, 2), np.float32)
+ONES, BYTES = np.ones((3, 2), np.float32), np.ones((3, 2), np.uint8)
+WANTED = "wanted floating images (N, ...), at least one, got a NumPy array of shape"
 
 
 @pytest.mark.parametrize(
     ("a", "b", "directions", "message"),
     [
-        (
-            ONES,
-            ONES[:2],
-            1,
-            "the sets must agree in shape and dtype, got (3, 2), float32 and (2, 2), float32",
-        ),
-        (
-            ONES,
-            ONES.reshape(3, 1, 2),
-            1,
-            "the sets must agree in shape and dtype, got (3, 2), float32 and (3, 1,",
-        ),
-        (
-            ONES,
-            ONES.astype(float),
-            1,
-            "the sets must agree in shape and dtype, got (3, 2), float32 and (3, 2), fl",
-        ),
-        (
-            ONES.astype("uint8"),
-            ONES.astype("uint8"),
-            1,
-            "wanted floating images (N, ...), at least one, got (3, 2)",
-        ),
-        (ONES[:0], ONES[:0], 1, "wanted floating images (N, ...), at least one, got (0, 2), float32"),
-        (ONES[0], ONES[0], 1, "wanted floating images (N, ...), at least one, got (2,), float32"),
+        (ONES, ONES[:2], 1, "the sets must have one shape, got (3, 2) and (2, 2)"),
+        (ONES, ONES.reshape(3, 1, 2), 1, "the sets must have one shape, got (3, 2) and (3, 1, 2)"),
+        (BYTES, BYTES, 1, f"{WANTED} (3, 2), uint8 and a NumPy array of shape (3, 2), uint8"),
+        (ONES, BYTES, 1, f"{WANTED} (3, 2), float32 and a NumPy array of shape (3, 2), uint8"),
+        (ONES[:0], ONES[:0], 1, f"{WANTED} (0, 2), float32"),
+        (ONES[0], ONES[0], 1, f"{WANTED} (2,), float32"),
         (ONES, ONES, 0, "directions must be at least 1, got 0"),
     ],
 )

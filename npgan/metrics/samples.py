@@ -109,8 +109,8 @@ def sliced_wasserstein(
     every pixel counts about sqrt(2 / pi) t = 0.8 t. Zero for equal sets in any order, and small but not zero for
     two samples of one distribution: print that floor beside it.
 
-    a and b are floating NumPy arrays of one shape, (N, ...). The same `rng` seed gives the same vectors: two distances
-    that are compared should have them.
+    a and b are floating NumPy arrays of one shape, (N, ...). An `rng` of one seed gives one set of vectors: distances
+    that are compared should share it.
     """
     if a.shape != b.shape:
         raise ValueError(f"sliced_wasserstein: the sets must have one shape, got {a.shape} and {b.shape}")
