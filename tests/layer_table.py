@@ -155,7 +155,7 @@ def spectral(build):
 
 
 def settled(layer, x):
-    """The layer after some passes of x, all forgotten. They move the u of a SpectralNormalization to where it stays."""
+    """The layer; if it is a SpectralNormalization, after passes of x that moved its u to where it stays."""
     if isinstance(layer, layers.SpectralNormalization):
         for _ in range(20):
             layer.forward(x)

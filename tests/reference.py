@@ -96,6 +96,70 @@ def normalise(x, means, variances, gamma, beta, epsilon):
     return y
 
 
+def upsampling(x, factor):
+    """y[n, a, b, c] = x[n, a // fh, b // fw, c]."""
+    batch, height, width, channels = x.shape
+    y = np.zeros((batch, height * factor[0], width * factor[1], channels))
+    for n, a, b, c in np.ndindex(y.shape):
+        y[n, a, b, c] = x[n, a // factor[0], b // factor[1], c]
+    return y
+
+
+def average_pooling(x, size):
+    """y[n, a, b, c] = mean over i, j of x[n, a*sh + i, b*sw + j, c]."""
+    batch, height, width, channels = x.shape
+    sh, sw = size
+    y = np.zeros((batch, height // sh, width // sw, channels))
+    for n, a, b, c in np.ndindex(y.shape):
+        y[n, a, b, c] = sum(x[n, a * sh + i, b * sw + j, c] for i in range(sh) for j in range(sw)) / (sh * sw)
+    return y
+
+
+def pixel_normalisation(x, epsilon):
+    """Every pixel's features, divided by sqrt(mean of their squares + epsilon)."""
+    y = np.zeros(x.shape)
+    for pixel in np.ndindex(x.shape[:-1]):
+        square = sum(float(value) ** 2 for value in x[pixel]) / x.shape[-1]
+        for c in range(x.shape[-1]):
+            y[(*pixel, c)] = x[(*pixel, c)] / math.sqrt(square + epsilon)
+    return y
+
+
+def minibatch_standard_deviation(x, group, epsilon):
+    """x with one channel more; in it, for sample n, the mean deviation of its group, n // group."""
+    y = np.zeros((*x.shape[:-1], x.shape[-1] + 1))
+    y[..., :-1] = x
+    for start in range(0, len(x), group):
+        deviations = []
+        for feature in np.ndindex(x.shape[1:]):
+            values = [float(x[(n, *feature)]) for n in range(start, start + group)]
+            mean = sum(values) / group
+            variance = sum((value - mean) ** 2 for value in values) / group
+            deviations.append(math.sqrt(variance + epsilon))
+        for n in range(start, start + group):
+            y[n, ..., -1] = sum(deviations) / len(deviations)
+    return y
+
+
+def pack(x, m):
+    """y[i, ..., j*C + c] = x[i*m + j, ..., c]."""
+    channels = x.shape[-1]
+    y = np.zeros((len(x) // m, *x.shape[1:-1], m * channels))
+    for index in np.ndindex(x.shape):
+        n, *pixel, c = index
+        y[(n // m, *pixel, (n % m) * channels + c)] = x[index]
+    return y
+
+
+def embedding(numbers, weight, dy):
+    """y[...] = weight[number]; and the gradient by the weight, one number after the other."""
+    y, dweight = np.zeros((*numbers.shape, weight.shape[1])), np.zeros(weight.shape)
+    for place in np.ndindex(numbers.shape):
+        y[place] = weight[numbers[place]]
+        dweight[numbers[place]] += dy[place]
+    return y, dweight
+
+
 def leaky_relu(x, alpha):
     return x if x > 0 else alpha * x
 

@@ -122,7 +122,7 @@ class ComputedWeight:
 
 
 class Reweighted(Layer):
-    """A layer around a Dense, Conv2D or Conv2DTranspose, which computes with a function of the weight that is trained.
+    """A layer around a Dense, Conv2D or Conv2DTranspose: it computes with a function of the weight that is trained.
 
     That weight is a Parameter of this layer. In each forward pass the layer inside gets a ComputedWeight for its
     own, goes forward and backward with it as ever, and gathers the gradient by it; what is left to do is to turn

@@ -66,7 +66,9 @@ class AveragePooling2D(Layer):
         self.check_input(x, ndim=4)
         (sh, sw), (h, w) = self.size, x.shape[1:3]
         if h % sh or w % sw:
-            raise ValueError(f"AveragePooling2D: size {self.size} does not divide an input of {(h, w)} pixels")
+            raise ValueError(
+                f"AveragePooling2D: size {self.size} does not divide an input of {(h, w)} pixels"
+            )
         return self.remember(train, sum_blocks(x, self.size) * (1 / (sh * sw)))
 
     def backward(self, dy: Array) -> Array:
