@@ -9,6 +9,7 @@ the resident set of its process.
 """
 
 import argparse
+import copy
 import statistics
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from games import Drawing, Game, Repairing
 from memory import peak_so_far
 from networks import WORKLOADS, Inpainter
 
+from npgan.adversarial import penalise
 from npgan.backend import Status
 from npgan.layers import (
     BatchNormalization,
@@ -35,6 +37,7 @@ from npgan.layers import (
     Sequential,
     Tanh,
 )
+from npgan.losses import one_centred_penalty, zero_centred_penalty
 
 
 class TorchGame:
@@ -242,6 +245,45 @@ def assert_parity(name: str, count: int) -> float:
     return worst
 
 
+def assert_penalty_parity() -> float:
+    """The penalties' gradients equal PyTorch's double backward to 1e-9, in float64; return the worst difference.
+
+    One convolutional discriminator, 8 samples: R1 on them, and the penalty of WGAN-GP.
+    """
+    import torch
+
+    rng = np.random.default_rng(0)
+    layers = [Conv2D(3, 8, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2)]
+    layers += [Conv2DTranspose(8, 4, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2)]
+    layers += [Flatten(), Dense(16 * 16 * 4, 16, rng=rng), ReLU(), Dense(16, 1, rng=rng)]
+    network = Sequential(layers).astype("float64")
+    x = rng.standard_normal((8, 16, 16, 3))
+    penalties = {
+        zero_centred_penalty: lambda length: 5 * (length**2).mean(),
+        one_centred_penalty: lambda length: 10 * ((length - 1) ** 2).mean(),
+    }
+    worst = 0.0
+    for ours, theirs in penalties.items():
+        network.zero_grad()
+        value = penalise(network, x, lambda g: ours(g, 10.0))  # noqa: B023
+        module = to_torch(network)
+        images = torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1))).requires_grad_()
+        (g,) = torch.autograd.grad(module(images).sum(), images, create_graph=True)
+        loss = theirs(g.flatten(1).norm(dim=1))
+        loss.backward()
+        worst = max(worst, abs(float(value) - loss.item()) / loss.item())
+        gradients = copy.deepcopy(network)  # it gets ours in the place of its weights, to be turned like them
+        for parameter in gradients.parameters():
+            parameter.value = parameter.grad
+        for a, b in zip(to_torch(gradients).parameters(), module.parameters(), strict=True):
+            if b.ndim > 1:
+                worst = max(worst, ((a.detach() - b.grad).norm() / b.grad.norm()).item())
+            else:  # a bias: no gradient, in PyTorch none or zeros
+                assert not a.any() and (b.grad is None or not b.grad.any())
+    assert worst < 1e-9, f"penalties: npgan and PyTorch differ by {worst:.1e}"
+    return worst
+
+
 class Player:
     """A process that plays a workload's game with one library, and does nothing else until it is told to."""
 
@@ -309,6 +351,7 @@ def main() -> None:
         sys.exit("bench_vs_torch compares with PyTorch, which is not installed: pip install torch")
     theirs = f"PyTorch {torch.__version__} on {torch.get_num_threads()} threads; float32"
     print(timing.machine(Status(False, theirs)))
+    print(f"gradients of penalties on gradients: parity {assert_penalty_parity():.0e}")
     print(
         "\n| workload | batch | parity | npgan ms | PyTorch ms | ratio (10%..90%) "
         "| npgan MB | PyTorch MB | ratio |\n|---|---|---|---|---|---|---|---|---|"

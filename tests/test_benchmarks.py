@@ -108,6 +108,11 @@ def test_a_round_of_repairing_is_that_of_lesson_11(rng):
             np.testing.assert_allclose(ours.arrays()[name], array, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+def test_penalties_have_the_gradients_of_pytorchs_double_backward():
+    pytest.importorskip("torch")
+    assert bench_vs_torch.assert_penalty_parity() < 1e-9
+
+
 def test_both_games_are_the_same_in_pytorch(tiny):
     pytest.importorskip("torch")
     for name in tiny:
