@@ -178,8 +178,8 @@ class SpectralNormalization(Reweighted):
         SpectralNormalization(Conv2D(3, 64, 4, stride=2, padding=1))
 
     Miyato et al. 2018, section 2.1 and appendix A. The weight is read as a matrix W with as many columns as its last
-    axis is long, (kh*kw*in, out) for a Conv2D. Each forward pass takes one step of the power iteration, from the u
-    of the last training pass:
+    axis is long: (kh*kw*in, out) for a Conv2D, and (kh*kw*out, in) for a Conv2DTranspose, as for the Conv2D that it
+    is the adjoint of. Each forward pass takes one step of the power iteration, from the u of the last training pass:
 
         v = W @ u / |W @ u|        u = W.T @ v / |W.T @ v|        sigma = v @ W @ u = |W.T @ v|
 
@@ -191,11 +191,11 @@ class SpectralNormalization(Reweighted):
 
         dW = (G - <G, W / sigma> outer(v, u)) / sigma
 
-    with <A, B> the sum of all A * B: what would only make the weight longer is taken out.
+    with <A, B> the sum of all A * B. A longer W gives the same W / sigma, and indeed <dW, W> = 0.
 
-    After it no vector grows in the product with W / sigma, which for a Dense bounds the layer. A convolution it
-    bounds up to a factor: its windows overlap, each pixel is in up to ceil(kh / sh) * ceil(kw / sw) of them, and
-    vectors may grow by the root of that. `rng` draws the first u.
+    In a product with W / sigma no vector grows, and so none grows in a Dense. What is bounded is this matrix, not a
+    convolution: windows overlap, each pixel is in up to ceil(kh / sh) * ceil(kw / sw) of them, and an image may grow
+    by the root of that. `rng` draws the first u.
     """
 
     buffers = ("u",)
@@ -224,8 +224,8 @@ class SpectralNormalization(Reweighted):
         return self.weight.value / sigma, sigma, v, u
 
     def gradient(self, dcomputed: Array, sigma: Array, v: Array, u: Array) -> Array:
-        longer = (dcomputed * self.layer.weight.value).sum()  # <G, W / sigma>
-        return (dcomputed - longer * (v[:, None] * u).reshape(dcomputed.shape)) / sigma
+        along = (dcomputed * self.layer.weight.value).sum()  # <G, W / sigma>
+        return (dcomputed - along * (v[:, None] * u).reshape(dcomputed.shape)) / sigma
 
 
 class EqualizedLearningRate(Reweighted):
