@@ -85,8 +85,8 @@ class Layer:
         """
         raise TypeError(
             f"{type(self).__name__}: has no tangent pass, since it is not linear between kinks; a network whose "
-            "gradient is penalised is made of Dense, Conv2D, Conv2DTranspose, LeakyReLU, ReLU and layers that "
-            "only move numbers"
+            "gradient is penalised is made of Dense, Conv2D, Conv2DTranspose, with SpectralNormalization or "
+            "EqualizedLearningRate around them, of LeakyReLU, ReLU, and layers that only move or add numbers"
         )
 
     # The one-shot memory ---------------------------------------------------------------------------------

@@ -136,8 +136,8 @@ class Conv2D(Layer):
         self.kernel_size = pair("Conv2D: kernel_size", kernel_size, at_least=1)
         self.stride = pair("Conv2D: stride", stride, at_least=1)
         self.padding = pair("Conv2D: padding", padding, at_least=0)
-        fan_in = self.kernel_size[0] * self.kernel_size[1] * in_channels
-        self.weight = Parameter(he_normal((*self.kernel_size, in_channels, out_channels), fan_in, rng))
+        self.fan_in = self.kernel_size[0] * self.kernel_size[1] * in_channels  # products in each output
+        self.weight = Parameter(he_normal((*self.kernel_size, in_channels, out_channels), self.fan_in, rng))
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
     def forward(self, x: Array, train: bool = True) -> Array:
@@ -180,7 +180,7 @@ class Conv2DTranspose(Layer):
     in_channels). So its forward is that layer's backward, and its backward is that layer's forward.
 
     A stride s > 1 maps s output sizes to one input size; output_padding (less than the stride) chooses among
-    them. Each output pixel hears in_channels*kh*kw / (sh*sw) products; that is the fan_in of the initial
+    them. Each output pixel adds up in_channels*kh*kw / (sh*sw) products; that is the fan_in of the initial
     N(0, 2 / fan_in). kernel_size should be divisible by stride, or a checkerboard shows (Odena et al. 2016).
     """
 
@@ -207,8 +207,8 @@ class Conv2DTranspose(Layer):
                 f"Conv2DTranspose: output_padding {self.output_padding} must be less than stride {self.stride}"
             )
         (kh, kw), (sh, sw) = self.kernel_size, self.stride
-        fan_in = max(1.0, in_channels * kh * kw / (sh * sw))
-        self.weight = Parameter(he_normal((kh, kw, out_channels, in_channels), fan_in, rng))
+        self.fan_in = max(1.0, in_channels * kh * kw / (sh * sw))  # products in each output, on average
+        self.weight = Parameter(he_normal((kh, kw, out_channels, in_channels), self.fan_in, rng))
         self.bias = Parameter(np.zeros(out_channels, np.float32)) if bias else None
 
     def forward(self, x: Array, train: bool = True) -> Array:

@@ -35,7 +35,8 @@ class Dense(Layer):
     ):
         self.in_features = positive("Dense: in_features", in_features)
         self.out_features = positive("Dense: out_features", out_features)
-        self.weight = Parameter(he_normal((in_features, out_features), in_features, rng))
+        self.fan_in = self.in_features  # products in each output
+        self.weight = Parameter(he_normal((in_features, out_features), self.fan_in, rng))
         self.bias = Parameter(np.zeros(out_features, np.float32)) if bias else None
 
     def forward(self, x: Array, train: bool = True) -> Array:

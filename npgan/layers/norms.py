@@ -241,7 +241,7 @@ class EqualizedLearningRate(Reweighted):
 
     def __init__(self, layer: Layer):
         super().__init__(layer)
-        self.scale = math.sqrt(2 / fan_in(layer, self.weight.value.shape))
+        self.scale = math.sqrt(2 / layer.fan_in)
         self.weight.value /= self.scale
 
     def compute(self, train: bool) -> tuple[Array, ...]:
@@ -249,11 +249,3 @@ class EqualizedLearningRate(Reweighted):
 
     def gradient(self, dcomputed: Array) -> Array:
         return dcomputed * self.scale
-
-
-def fan_in(layer: Layer, weight_shape: tuple[int, ...]) -> float:
-    """How many products are added up in each output: that of the layer's own initial weights."""
-    if not isinstance(layer, Conv2DTranspose):
-        return math.prod(weight_shape[:-1])
-    kh, kw, _, inputs = weight_shape
-    return max(1.0, inputs * kh * kw / math.prod(layer.stride))
