@@ -157,7 +157,7 @@ def test_state_goes_from_one_device_to_the_other_to_the_bit(cupy, name):
 
 def test_gradient_check_works_on_the_device(cupy):
     rng, layer, x = make("Conv2D", dtype="float64")
-    errors = check_layer(layer.to("cupy"), to_device(x, "cupy"), rng)
+    errors = check_layer(layer.to("cupy"), to_device(x, "cupy"), rng=rng)
     assert errors.keys() == {"input", "weight", "bias"}
 
 

@@ -137,7 +137,7 @@ def test_layers_with_many_channels_take_nine_products_and_their_gradients_hold(k
         plain = getattr(winograd, name)
         monkeypatch.setattr(winograd, name, lambda *a, f=plain, name=name: (called.append(name), f(*a))[1])
     layer = kind(64, 65, 4, stride=2, padding=1, rng=rng).astype("float64")
-    check_layer(layer, rng.standard_normal((2, 6, 4, 64)), rng, tolerance=1e-6)
+    check_layer(layer, rng.standard_normal((2, 6, 4, 64)), rng=rng, tolerance=1e-6)
     assert set(called) == {"correlate", "correlate_adjoint"}
 
 

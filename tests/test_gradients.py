@@ -36,7 +36,7 @@ CASES = 200
 def test_layer_gradients_are_those_of_finite_differences(name, geometry, seed):
     rng = np.random.default_rng(seed)
     layer, x = LAYERS[name](rng, geometry)
-    errors = check_layer(layer.astype("float64"), x.astype("float64"), rng, tolerance=TOLERANCE)
+    errors = check_layer(layer.astype("float64"), x.astype("float64"), rng=rng, tolerance=TOLERANCE)
     assert errors.keys() == {"input", *layer.named_parameters()}
 
 
@@ -160,7 +160,7 @@ def test_gradients_of_a_whole_generator_are_those_of_finite_differences():
         return distance_to_kink(network, noise)[0], (network, noise)
 
     for rng, network, noise in smooth_cases(draw):
-        errors = check_layer(network, noise, rng, tolerance=TOLERANCE)
+        errors = check_layer(network, noise, rng=rng, tolerance=TOLERANCE)
         assert len(errors) == 1 + 8
 
 
@@ -170,7 +170,7 @@ def test_gradients_of_a_whole_discriminator_are_those_of_finite_differences():
         return distance_to_kink(network, images)[0], (network, images)
 
     for rng, network, images in smooth_cases(draw):
-        errors = check_layer(network, images, rng, tolerance=TOLERANCE)
+        errors = check_layer(network, images, rng=rng, tolerance=TOLERANCE)
         assert len(errors) == 1 + 7
 
 

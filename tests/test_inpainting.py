@@ -73,14 +73,14 @@ def test_gradient_of_concatenate_is_that_of_finite_differences(rows, rest, width
     rng = np.random.default_rng(seed)
     shapes = [(*rest, width) for width in widths]
     x = rng.standard_normal((rows, sum(int(np.prod(shape)) for shape in shapes)))
-    check_layer(Packed(Concatenate(), shapes, joined=True), x, rng, tolerance=1e-6)
+    check_layer(Packed(Concatenate(), shapes, joined=True), x, rng=rng, tolerance=1e-6)
 
 
 def test_a_gradient_cut_in_the_wrong_place_is_found(rng, monkeypatch):
     monkeypatch.setattr(Concatenate, "backward", lambda self, dy: [dy[..., 1:], dy[..., :1]])
     packed = Packed(Concatenate(), [(2,), (1,)], joined=True)
     with pytest.raises(GradientError):
-        check_layer(packed, rng.standard_normal((3, 3)), rng)
+        check_layer(packed, rng.standard_normal((3, 3)), rng=rng)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def check_layer_but_zero(packed, x, rng):
             "named_parameters",
             lambda self: {name: p for name, p in hidden(self).items() if name not in silent},
         )
-        return check_layer(packed, x, rng, tolerance=1e-5)
+        return check_layer(packed, x, rng=rng, tolerance=1e-5)
 
 
 @every_generator

@@ -139,10 +139,10 @@ WRONG_INPUT_GRADIENTS = [
 )
 def test_wrong_input_gradient_is_caught(monkeypatch, kind, name, wrong):
     rng, layer, x = make(name, dtype="float64")
-    check_layer(layer, x, rng, tolerance=1e-6)
+    check_layer(layer, x, rng=rng, tolerance=1e-6)
     plant(monkeypatch, kind, wrong)
     with pytest.raises(GradientError, match=f"^{kind.__name__}, input: the gradient is wrong"):
-        check_layer(layer, x, rng, tolerance=1e-6)
+        check_layer(layer, x, rng=rng, tolerance=1e-6)
 
 
 # Wrong parameter gradients -------------------------------------------------------------------------------
@@ -200,10 +200,10 @@ def test_wrong_parameter_gradient_is_caught(monkeypatch, bug):
     kind, parameter, wrong = WRONG_PARAMETER_GRADIENTS[bug]
     name = "BatchNormalization-of-images" if kind is BatchNormalization else kind.__name__
     rng, layer, x = make(name, geometry=SQUARE, dtype="float64")
-    check_layer(layer, x, rng, tolerance=1e-6)
+    check_layer(layer, x, rng=rng, tolerance=1e-6)
     plant(monkeypatch, kind, wrong)
     with pytest.raises(GradientError, match=f"^{kind.__name__}, {parameter}: the gradient is wrong"):
-        check_layer(layer, x, rng, tolerance=1e-6)
+        check_layer(layer, x, rng=rng, tolerance=1e-6)
 
 
 # Arguments written to ------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ def test_argument_changed_in_place_is_caught(monkeypatch, kind, wrong, what):
     rng, layer, x = make(kind.__name__, dtype="float64")
     plant(monkeypatch, kind, wrong)
     with pytest.raises(GradientError, match=f"^{kind.__name__}: {what} was changed in place$"):
-        check_layer(layer, x, rng)
+        check_layer(layer, x, rng=rng)
 
 
 # Wrong forwards ------------------------------------------------------------------------------------------
@@ -318,11 +318,11 @@ def assert_loops_agree(layer, x, g):
 def test_wrong_forward_is_caught_by_the_gradient_check_and_by_the_loops(monkeypatch, kind, wrong):
     g = Geometry(2, (5, 4), 2, 3, (3, 4), (2, 2), (1, 1), (1, 1))
     rng, layer, x = make(kind.__name__, geometry=g, dtype="float64")
-    check_layer(layer, x, rng, tolerance=1e-6)
+    check_layer(layer, x, rng=rng, tolerance=1e-6)
     assert_loops_agree(layer, x, g)
     monkeypatch.setattr(kind, "forward", lambda self, x, train=True: wrong(self, x, train))
     with pytest.raises(GradientError, match=f"^{kind.__name__}, (input|weight): the gradient is wrong"):
-        check_layer(layer, x, rng, tolerance=1e-6)
+        check_layer(layer, x, rng=rng, tolerance=1e-6)
     with pytest.raises(AssertionError, match=kind.__name__):
         assert_loops_agree(layer, x, g)
 
@@ -336,7 +336,7 @@ def test_wrong_geometry_in_forward_and_backward_alike_is_caught_by_the_loops(kin
     g = Geometry(2, (5, 4), 2, 3, (3, 3), (2, 2), (1, 1), (0, 0))
     rng, layer, x = make(kind.__name__, geometry=g, dtype="float64")
     vars(layer).update({name: value for name, value in settings.items() if hasattr(layer, name)})
-    check_layer(layer, x, rng, tolerance=1e-6)
+    check_layer(layer, x, rng=rng, tolerance=1e-6)
     with pytest.raises(AssertionError, match=kind.__name__):
         assert_loops_agree(layer, x, g)
 
