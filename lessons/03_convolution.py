@@ -179,7 +179,7 @@ print(f"rows.T @ dy and the function: largest difference {np.abs(dweight - by_ro
 errors = {}
 for s, p, k in ((1, 1, 3), (2, 1, 4)):
     layer = Conv2D(2, 3, k, stride=s, padding=p, rng=lesson.rng).astype("float64")
-    errors[k] = check_layer(layer, lesson.rng.standard_normal((2, 6, 6, 2)), lesson.rng)
+    errors[k] = check_layer(layer, lesson.rng.standard_normal((2, 6, 6, 2)), rng=lesson.rng)
     print(f"kernel {k}, stride {s}: " + ", ".join(f"{name} {e:.0e}" for name, e in errors[k].items()))
 
 # %% [markdown]

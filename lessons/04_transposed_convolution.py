@@ -95,7 +95,7 @@ for kernel, stride, padding in ((3, 1, 1), (4, 2, 1), (5, 2, 2), (3, 3, 0)):
 errors = check_layer(
     Conv2DTranspose(2, 3, 4, stride=2, padding=1, rng=lesson.rng).astype("float64"),
     lesson.rng.standard_normal((2, 3, 4, 2)),
-    lesson.rng,
+    rng=lesson.rng,
 )
 print("gradients against finite differences:", ", ".join(f"{name} {e:.0e}" for name, e in errors.items()))
 

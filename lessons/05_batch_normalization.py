@@ -165,7 +165,7 @@ for axes, (kind, dy) in zip(figure.subplots(1, 2), kinds_of_dy.items()):
 lesson.picture(figure, "dy_of_ones.png")
 
 layer = BatchNormalization(3).astype("float64")
-layer_errors = check_layer(layer, x, lesson.rng)  # uses a random dy, always
+layer_errors = check_layer(layer, x, rng=lesson.rng)  # uses a random dy, always
 print("npgan's layer:", ", ".join(f"{name} {error:.0e}" for name, error in layer_errors.items()))
 
 # %% [markdown]

@@ -91,7 +91,7 @@ def test_batch_normalization_without_its_mean_terms_fails(rng, x):
 def test_gradient_that_overwrites_fails(rng, x):
     class Overwriting(Dense):
         def backward(self, dy):
-            seen, _ = self.recall(dy)
+            (seen,) = self.recall(dy)
             self.weight.grad[...] = seen.T @ dy
             self.bias.grad += dy.sum(axis=0)
             return dy @ self.weight.value.T
@@ -103,7 +103,7 @@ def test_gradient_that_overwrites_fails(rng, x):
 def test_dy_changed_in_place_fails(rng, x):
     class Greedy(Cube):
         def backward(self, dy):
-            seen, _ = self.recall(dy)
+            (seen,) = self.recall(dy)
             dy *= 3 * seen**2
             return dy
 
@@ -114,7 +114,7 @@ def test_dy_changed_in_place_fails(rng, x):
 def test_x_changed_in_place_by_backward_fails(rng, x):
     class Greedy(Cube):
         def backward(self, dy):
-            seen, _ = self.recall(dy)
+            (seen,) = self.recall(dy)
             seen **= 2
             return dy * 3 * seen
 

@@ -38,8 +38,8 @@ def test_gradients_are_those_of_finite_differences(Scale, rng):
     x = rng.uniform(0.5, 1.5, (5, 3))
     layer = Scale(3).astype("float64")
     layer.scale.value[...] = [0.5, -2, 3]
-    assert check_layer(layer, x, rng).keys() == {"input", "scale"}
-    assert len(check_layer(network(Scale, rng).astype("float64"), x, rng)) == 1 + 6
+    assert check_layer(layer, x, rng=rng).keys() == {"input", "scale"}
+    assert len(check_layer(network(Scale, rng).astype("float64"), x, rng=rng)) == 1 + 6
 
 
 def test_backward_and_backward_parameters_gather_the_same(Scale, rng):
