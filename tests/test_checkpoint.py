@@ -1,5 +1,6 @@
 """Checkpoints: the same bits after resuming, and one clear error for each file that does not fit."""
 
+import array
 import csv
 import errno
 import json
@@ -144,38 +145,94 @@ def test_a_finished_run_resumes_to_its_end(tmp_path):
 
 def test_the_last_few_are_kept_and_other_runs_left_alone(tmp_path, every_step):
     other = write(checkpoint.path_for(tmp_path, 99), make_parts())
-    stray = tmp_path / "checkpoint-00000001.npz.partial"
-    stray.write_bytes(b"killed")
     parts = make_parts()
     with pytest.raises(KeyboardInterrupt):
         train(parts, Run(STEPS, parts=parts, folder=tmp_path), until=6)
     names = [checkpoint.path_for(tmp_path, step) for step in (4, 5, 6, 99)]
-    assert checkpoint.in_folder(tmp_path) == names and not stray.exists()
-    assert checkpoint.find(tmp_path) == names[2]  # written last, though of fewer steps
+    assert checkpoint.in_folder(tmp_path) == names
+    with pytest.raises(
+        DataError, match="several runs, such as .*npz .size: None. and .*99.npz .size: 6.; name one"
+    ):
+        checkpoint.find(tmp_path)
+    other_before = write(checkpoint.path_for(tmp_path, 3), make_parts())
     parts = make_parts()
-    train(parts, Run(STEPS, parts=parts, folder=tmp_path, resume=tmp_path))
-    assert checkpoint.in_folder(tmp_path)[-1] == other and len(checkpoint.in_folder(tmp_path)) == 4
+    train(parts, Run(STEPS, parts=parts, folder=tmp_path, resume=names[2]))
+    mine = [checkpoint.path_for(tmp_path, step) for step in (10, 11, 12)]
+    assert checkpoint.in_folder(tmp_path) == [
+        other_before,
+        *mine,
+        other,
+    ]  # though it has fewer steps than mine
 
 
-def test_the_newest_of_several_trainings_is_found_but_first_of_all_that_of_the_folder_itself(tmp_path):
+def test_steps_and_the_order_of_trainings_decide_which_checkpoint_is_last_and_no_clock(tmp_path):
+    """As after a copy of the folder, which gives the files any times."""
     parts = make_parts()
-    for number, name in enumerate(["b/checkpoint-00000009.npz", "c/checkpoint-00000001.npz", "c/deep/a.npz"]):
-        path = tmp_path / name
-        path.parent.mkdir()
-        os.utime(write(path, parts), (number, number))
-    assert checkpoint.find(tmp_path) == tmp_path / "c" / "checkpoint-00000001.npz"
+    for place, name in enumerate(["first", "a-second"]):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for step in (7, 10, 9) if place == 0 else (1, 2):
+            path = checkpoint.path_for(tmp_path / name, step)
+            write(path, parts, settings={"seed": 0, "training": name, "training_number": place})
+            os.utime(path, (100 - 50 * place - step, 100 - 50 * place - step))
+    (tmp_path / "a-third").mkdir()
+    checkpoint.path_for(tmp_path / "a-third", 99).write_bytes(
+        b"no checkpoint"
+    )  # says nothing of its training
+    assert checkpoint.find(tmp_path / "first") == checkpoint.path_for(tmp_path / "first", 10)
+    assert checkpoint.find(tmp_path) == checkpoint.path_for(tmp_path / "a-second", 2)
+    write(checkpoint.path_for(tmp_path / "a-third", 1), parts, settings={"seed": 0, "training": "a-third"})
+    with pytest.raises(DataError, match="several trainings, name one, such as --resume .*first"):
+        checkpoint.find(tmp_path)
     own = write(checkpoint.path_for(tmp_path, 2), parts)
-    os.utime(own, (0, 0))
     assert checkpoint.find(tmp_path) == own
+
+
+def test_a_damaged_last_checkpoint_offers_the_one_before(tmp_path):
+    parts = make_parts()
+    for step in (3, 4, 5):
+        write(checkpoint.path_for(tmp_path, step), parts)
+    last, before = (checkpoint.path_for(tmp_path, step) for step in (5, 4))
+    whole = last.read_bytes()
+    for content in (
+        b"",
+        whole[:-100],
+        whole[:5000] + bytes(200) + whole[5200:],
+        whole.replace(b"(4, 4, 1, 4)", b"(4, 4, 1, 9)"),
+    ):
+        last.write_bytes(content)
+        with pytest.raises(DataError) as error:
+            Run(STEPS, parts=make_parts(), settings={"size": 6}, folder=tmp_path, resume=tmp_path)
+        assert str(error.value).endswith(f"; the checkpoint before it: --resume {before}"), error.value
+    assert Run(STEPS, parts=make_parts(), settings={"size": 6}, folder=tmp_path, resume=before).done == 3
+    write(tmp_path / "a.npz", parts).write_bytes(b"")
+    with pytest.raises(DataError) as error:
+        checkpoint.load(tmp_path / "a.npz", parts)
+    assert "before" not in str(error.value)
+
+
+def test_changed_data_are_another_run(tmp_path):
+    """One pixel of few images, or their number, or their shape."""
+    same, other = PIXELS.copy(), PIXELS.copy()
+    other[3, 0, 0, 0] ^= 1
+    prints = [
+        checkpoint.fingerprint(Images(pixels)) for pixels in (PIXELS, same, other, PIXELS[1:], PIXELS[:, 1:])
+    ]
+    assert prints[0] == prints[1] and all(prints[0] != changed for changed in prints[2:])
+    assert checkpoint.fingerprint(Images(PIXELS).take(np.arange(20))) == prints[0]  # read where it is used
+    path = write(tmp_path / "a.npz", make_parts(), settings=prints[0])
+    with pytest.raises(
+        DataError, match="other settings. images_digest: '[0-9a-f]{16}' there, '[0-9a-f]{16}' here$"
+    ):
+        checkpoint.load(path, make_parts(), prints[2])
 
 
 def test_parts_that_are_not_asked_for_are_left_alone(tmp_path):
     parts, others = make_parts(), make_parts(seed=1)
     path = write(tmp_path / "a.npz", parts)
     found = checkpoint.load(path, {"average": others["average"]})
-    assert found == checkpoint.Checkpoint(3, {"size": 6}, {"loss": [1.0]})
-    for name, array in parts["average"].state().items():
-        np.testing.assert_array_equal(array, others["average"].state()[name])
+    assert found == checkpoint.Checkpoint(3, {"size": 6}, {"loss": array.array("d", [1.0])})
+    for name, values in parts["average"].state().items():
+        np.testing.assert_array_equal(values, others["average"].state()[name])
 
 
 # Files that do not fit
@@ -198,8 +255,8 @@ def test_another_network_is_named_and_nothing_changed(tmp_path):
         checkpoint.load(path, parts)
     assert "is of another network. network/0.Conv2D.weight: float32 (4, 4, 1, 4) there" in str(error.value)
     assert "float32 (4, 4, 1, 8) here" in str(error.value) and "more" in str(error.value)
-    for name, array in checkpoint._state(parts).items():
-        np.testing.assert_array_equal(array, before[name])
+    for name, values in checkpoint._state(parts).items():
+        np.testing.assert_array_equal(values, before[name])
 
 
 def test_missing_and_additional_arrays_are_named(tmp_path):
