@@ -52,7 +52,7 @@ from npgan.whole_file import whole_file
 NAME = re.compile(r"checkpoint-(\d{8,18})\.npz")
 FORMAT, VERSION = "npgan checkpoint", 1
 HEADER_LIMIT = 2**20  # characters
-FILE_LIMIT, MEMBER_LIMIT = 2**31 - 2**22, 10_000  # bytes, arrays
+FILE_LIMIT, MEMBER_LIMIT = 2**31 - 2**22, 5000  # bytes, arrays
 DIRECTORY_LIMIT = 2**22  # bytes of the archive's list of its members
 
 Parts = dict[str, Any]  # name -> something with state and load_state, or a numpy.random.Generator
@@ -164,14 +164,15 @@ def _state(parts: Parts) -> dict[str, np.ndarray]:
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings of the run that wrote a checkpoint. Raises DataError where `path` is not one."""
     with _open(path) as archive:
-        return _read_header(archive)["settings"]
+        return _read_header(archive, _members(archive))["settings"]
 
 
 def arrays(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """The arrays in a checkpoint, name -> (shape, dtype), without reading them. Raises DataError as `load` does."""
     with _open(path) as archive:
-        _read_header(archive)
-        return _members(archive)
+        found = _members(archive)
+        _read_header(archive, found)
+        return found
 
 
 def load(path: Path, parts: Parts, settings: dict[str, Any] | None = None) -> Checkpoint:
@@ -181,10 +182,10 @@ def load(path: Path, parts: Parts, settings: dict[str, Any] | None = None) -> Ch
     the state of other networks, and says what differs; nothing has been changed then.
     """
     with _open(path) as archive:
-        header = _read_header(archive)
+        found = _members(archive)
+        header = _read_header(archive, found)
         if settings is not None:
             _compare_settings(path, header["settings"], json.loads(json.dumps(settings)))
-        found = _members(archive)
         wanted = {name: (array.shape, array.dtype) for name, array in _state(parts).items()}
         _compare_arrays(path, {n: a for n, a in found.items() if n.split("/")[0] in parts}, wanted)
         values = {name: _read(archive, name) for name in wanted}
@@ -264,8 +265,9 @@ def _members(archive: zipfile.ZipFile) -> dict[str, tuple[tuple[int, ...], np.dt
     return found
 
 
-def _read_header(archive: zipfile.ZipFile) -> dict[str, Any]:
-    path, found = Path(archive.filename), _members(archive)
+def _read_header(archive: zipfile.ZipFile, found: dict) -> dict[str, Any]:
+    """The header, among the `found` members."""
+    path = Path(archive.filename)
     shape, dtype = found.get("header", (None, None))
     if shape != () or dtype.kind != "U" or dtype.itemsize > 4 * HEADER_LIMIT:
         raise _damaged(path, f"is no checkpoint; it holds {', '.join(list(found)[:5]) or 'nothing'}")

@@ -17,7 +17,7 @@ from npgan import backend, checkpoint, parallel, show
 from npgan.claim import claim
 from npgan.data.images import Images
 from npgan.errors import DataError
-from npgan.voice import prepare, printable
+from npgan.voice import prepare, printable, say
 from npgan.whole_file import sweep, whole_file, write_kept, write_or_keep
 
 # The flags that shape a run, and their types: saved in checkpoints, and taken from there by --resume.
@@ -109,11 +109,11 @@ class Lesson:
         self.rng = self._random_numbers()
         self._folders: dict[str, Path] = {}  # name -> where `pictures` writes
         self._started = time.perf_counter()
-        print(f"{name}: {title}")
+        say(f"{name}: {title}")
         if self.args.quick:
-            print("--quick: a short run, to see that all works; the text describes the full one")
+            say("--quick: a short run, to see that all works; the text describes the full one")
         if not __debug__:
-            print("python -O: the checks of this lesson are turned off")
+            say("python -O: the checks of this lesson are turned off")
 
     # Flags
 
@@ -153,15 +153,18 @@ class Lesson:
         if self.args.seed < 0:
             parser.error(f"--seed must not be negative, got {self.args.seed}")
         try:
-            parallel.threads()
+            parallel.threads()  # what NPGAN_THREADS says
             if "device" in args:
                 self.args.device, line = backend.choose_device(self.args.device)
-                print(line)
-            self.args.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            parser.error(f"--out {self.args.out}: the folder cannot be made ({error.strerror})")
         except (ValueError, backend.DeviceError) as error:
             parser.error(str(error))
+        if "device" in args:
+            say(line)
+        try:
+            self.args.out.mkdir(parents=True, exist_ok=True)
+        except (OSError, UnicodeEncodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            parser.error(f"--out {self.args.out}: the folder cannot be made ({reason})")
 
     @property
     def shipped(self) -> bool:
@@ -230,7 +233,7 @@ class Lesson:
         """Begin a step: print its heading, after the learner's Enter where --step was given."""
         if self.args.step:
             pause("Enter for the next step: ")
-        print(f"\n== {heading}")
+        say(f"\n== {heading}")
 
     def save(self, picture: Figure | np.ndarray, name: str) -> Path:
         """Save a figure, or uint8 pixels (H, W, 3), as a PNG in the output folder.
@@ -254,7 +257,7 @@ class Lesson:
 
             display(Shown(data=png))
         else:
-            print(f"   picture: {path}")
+            say(f"   picture: {printable(path)}")
         return path
 
     def folder(self, name: str) -> Path:
@@ -294,7 +297,7 @@ class Lesson:
             columns = rows.shape[1] * math.ceil(math.sqrt(len(images) / rows.shape[1]))
             rows, scale = rows.reshape(-1, *images.shape[1:]), max(1, 56 // images.shape[1])
             self.picture(show.image_grid(rows, columns, scale=scale), f"{folder.name}.png")
-        print(f"   {len(images)} images: {folder}")
+        say(f"   {len(images)} images: {printable(folder)}")
 
     def _fresh(self, name: str) -> Path:
         """An empty folder in the output folder: `name`, name-2, ...: the first that holds nothing."""
@@ -313,9 +316,9 @@ class Lesson:
         checked = "all checks of this lesson passed" if __debug__ else "no check was made (python -O)"
         seconds = time.perf_counter() - self._started
         if verdict is None:
-            print(f"\n{printable(self.args.out)}: {checked} in {seconds:.0f} s")
+            say(f"\n{printable(self.args.out)}: {checked} in {seconds:.0f} s")
         else:
-            print(f"\nverdict: {verdict}\n{printable(self.args.out)}: done in {seconds:.0f} s")
+            say(f"\nverdict: {verdict}\n{printable(self.args.out)}: done in {seconds:.0f} s")
 
 
 class _Bounded(np.random.Generator):

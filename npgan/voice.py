@@ -1,12 +1,15 @@
 """What npgan prints: lines that no name can disturb, and that end no training because nobody can read them."""
 
 import atexit
+import errno
 import os
 import sys
 from contextlib import suppress
 
 from npgan.backend import DeviceError
 from npgan.errors import DataError, TrainingError
+
+UNWRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EIO)  # what writing to the output may end with
 
 
 def prepare() -> None:
@@ -47,11 +50,11 @@ def warn(text: object) -> None:
         print(f"\nwarning: {printable(text)}", file=sys.stderr, flush=True)
 
 
-def silence() -> None:
+def silence(stream: str = "stdout") -> None:
     """Let all further output go nowhere: a line that waits in a buffer would fail again, the last at exit."""
     with suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, getattr(sys, stream).fileno())
         os.close(nowhere)
 
 
@@ -59,9 +62,10 @@ def report(kind, error, trace) -> None:
     """Print in one line what is wrong with the user's data, device or run; leave other errors their traceback."""
     if issubclass(kind, KeyboardInterrupt):
         return
-    unread = issubclass(kind, OSError) and error.filename is None and not _flush()
+    unwritten = issubclass(kind, OSError) and error.filename is None and error.errno in UNWRITTEN
     with suppress(OSError, ValueError):
-        if unread:
+        if unwritten:
+            silence()
             print(f"error: the output cannot be written ({error.strerror or error})", file=sys.stderr)
         elif issubclass(kind, DataError | TrainingError | DeviceError):
             print(f"error: {printable(error)}", file=sys.stderr)
@@ -69,13 +73,10 @@ def report(kind, error, trace) -> None:
             sys.__excepthook__(kind, error, trace)
 
 
-def _flush() -> bool:
-    """Write what still waits; False where that cannot be done any more."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        silence()
-        return False
-    except AttributeError:
-        pass
-    return True
+def _flush() -> None:
+    """Before Python's own last flush, which complains where nobody reads."""
+    for stream in ("stdout", "stderr"):
+        try:
+            getattr(sys, stream).flush()
+        except (OSError, ValueError):
+            silence(stream)
