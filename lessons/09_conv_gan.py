@@ -199,7 +199,7 @@ run = Run(
         "batches": batches,
         "rng": rng,
     },
-    settings=lesson.settings() | {"images": len(train), "shape": train.shape},
+    settings=lesson.settings(train),
     folder=args.out,
     resume=args.resume,
 )

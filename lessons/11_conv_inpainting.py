@@ -340,7 +340,7 @@ def start_run(name: str, steps: int, parts: checkpoint.Parts) -> Run:
         steps,
         step_through=args.step,
         parts=parts,
-        settings=lesson.settings() | {"images": len(train_images), "shape": SHAPE, "training": name},
+        settings=lesson.settings(train_images) | {"training": name, "training_number": TRAININGS.index(name)},
         folder=lesson.folder(name),
         resume=checkpoint_of(name, steps),
     )

@@ -322,7 +322,7 @@ run = Run(
         "average": average,
         "rng": rng,
     },
-    settings=lesson.settings() | {"shape": picture.shape},
+    settings=lesson.settings(data.Images(picture[None])),
     folder=args.out,
     resume=args.resume,
 )
@@ -376,7 +376,7 @@ repaired = patch_detail(image, hole, soft)
 whole = picture.copy()
 whole[area] = np.where(hole[0] > 0.5, show.to_pixels(repaired[0]), picture[area])
 path = args.out / "repaired.png"
-Image.fromarray(whole.squeeze(2) if channels == 1 else whole).save(path)
+lesson.save(whole.squeeze(2) if channels == 1 else whole, path.name)
 print(f"   repaired file, {width} x {height}: {path}")
 
 # %% [markdown]

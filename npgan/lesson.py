@@ -1,23 +1,69 @@
 """Step-through: what every lesson script shares. Flags, headings, pauses, pictures."""
 
 import argparse
+import io
 import math
 import sys
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from npgan import backend, checkpoint, show
-from npgan.errors import DataError, TrainingError
-from npgan.whole_file import whole_file
+from npgan import backend, checkpoint, parallel, show
+from npgan.claim import claim
+from npgan.data.images import Images
+from npgan.errors import DataError
+from npgan.voice import prepare, printable, say
+from npgan.whole_file import sweep, whole_file, write_kept, write_or_keep
 
 # The flags that shape a run, and their types: saved in checkpoints, and taken from there by --resume.
 SETTINGS = {"data": str, "size": int, "channels": int, "seed": int, "steps": int, "quick": bool}
 SIZE_LIMIT = 1024  # pixels: --generate builds no network for larger images, whatever a file says
+AT_LEAST_ONE = ("steps", "size", "generate")
+
+ALWAYS = {
+    "step": dict(action="store_true", help="wait for Enter at each step"),
+    "quick": dict(action="store_true", help="the whole lesson in seconds, to see that it runs"),
+    "seed": dict(type=int, default=0, help="seed of all random numbers (default 0)"),
+    "out": dict(type=Path, help="folder for what is written (default %(default)s)"),
+}
+# What a lesson may ask for by a keyword; {} is the keyword's value.
+GROUPS = {
+    "steps": {"steps": dict(type=int, help="training steps (default {})")},
+    "data": {
+        "data": dict(help="glyphs, photo, mnist, fashion-mnist or a path (default {})"),
+        "size": dict(type=int, help="height and width of the images in pixels"),
+        "channels": dict(type=int, choices=(1, 3), help="1: grey, 3: colour (default: as the data are)"),
+    },
+    "device": {
+        "device": dict(choices=("numpy", "cupy", "auto"), default="auto", help="default %(default)s"),
+    },
+    "resume": {
+        "resume": dict(
+            nargs="?",
+            const="",
+            metavar="FILE",
+            help="go on from a checkpoint (without FILE: the last in the output folder)",
+        ),
+    },
+    "generate": {
+        "generate": dict(
+            type=int,
+            metavar="N",
+            help="do not train: draw N samples with the weights of the checkpoint of --resume",
+        ),
+    },
+    "repair": {
+        "repair": dict(
+            metavar="PICTURES",
+            help="do not train: repair these (what --data takes) with the weights of the checkpoint of --resume",
+        ),
+    },
+}
 
 
 class Lesson:
@@ -26,13 +72,15 @@ class Lesson:
         lesson = Lesson("04_transposed_convolution", "The adjoint of a convolution")
         lesson.step("Output sizes")          # a heading; with --step, waits for Enter
         lesson.picture(figure, "sizes.png")  # saved in the output folder, shown in a notebook
+        lesson.end()
 
-    `steps` and `quick_steps` add --steps, for lessons that train; `data` adds --data, --size and --channels, for
-    lessons that load images; `device` adds --device; `resume` adds --resume, `generate` and `repair` add --generate
-    and --repair to it; `flags` (name -> help) adds flags of the lesson's own, each with a value, None where it is
-    not given. The parsed flags are `lesson.args`; `args.steps` is already the number to run, with --quick or
-    without. With --resume the flags that are not given, --out too, are those of the run that goes on;
-    `args.resume` is its checkpoint or None.
+    A lesson asks for groups of flags by keyword, as GROUPS lists them: `steps=6000` (with `quick_steps`, for --quick)
+    where it trains, `data="glyphs"` where it loads images, `device=True`, `resume=True`, `generate=True` and
+    `repair=True`. `flags` (name -> help) adds flags of its own, each with a value, None where it is not given.
+
+    The parsed flags are `lesson.args`; `args.steps` is already the number to run, with --quick or without. With
+    --resume the flags that are not given, --out too, are those of the run that goes on; `args.resume` is its
+    checkpoint or None. No other run can write in the output folder while this one lives (see npgan.claim).
     """
 
     def __init__(
@@ -40,107 +88,103 @@ class Lesson:
         name: str,
         title: str,
         *,
-        steps: int | None = None,
         quick_steps: int | None = None,
-        data: str | None = None,
-        device: bool = False,
-        resume: bool = False,
-        generate: bool = False,
-        repair: bool = False,
         flags: dict[str, str] | None = None,
         argv: list[str] | None = None,
+        **groups: str | int | bool | None,
     ):
-        sys.excepthook = _report_errors
-        self.name = name
-        self._kinds = SETTINGS | dict.fromkeys(flags or {}, str)
-        parser = argparse.ArgumentParser(prog=f"{name}.py", description=title)
-        add = parser.add_argument
-        add("--step", action="store_true", help="wait for Enter at each step")
-        add("--quick", action="store_true", help="the whole lesson in seconds, to see that it runs")
-        add("--seed", type=int, default=0, help="seed of all random numbers (default 0)")
-        add(
-            "--out",
-            type=Path,
-            default=Path("out") / name,
-            help="folder for what is written (default %(default)s)",
-        )
-        if steps is not None:
-            add("--steps", type=int, help=f"training steps (default {steps})")
-        if data is not None:
-            add(
-                "--data",
-                default=data,
-                help="glyphs, photo, mnist, fashion-mnist or a path (default %(default)s)",
-            )
-            add("--size", type=int, help="height and width of the images in pixels")
-            add("--channels", type=int, choices=(1, 3), help="1: grey, 3: colour (default: as the data are)")
-        if device:
-            add("--device", choices=("numpy", "cupy", "auto"), default="auto", help="default %(default)s")
-        if resume:
-            add(
-                "--resume",
-                nargs="?",
-                const="",
-                metavar="FILE",
-                help="go on from a checkpoint (without FILE: the newest in the output folder)",
-            )
-        if generate:
-            add(
-                "--generate",
-                type=int,
-                metavar="N",
-                help="do not train: draw N samples with the weights of the checkpoint of --resume",
-            )
-        if repair:
-            add(
-                "--repair",
-                metavar="PICTURES",
-                help="do not train: repair these (what --data takes) with the weights of the checkpoint of --resume",
-            )
-        for flag, meaning in (flags or {}).items():
-            add(f"--{flag}", help=meaning)
-        self._settle(parser, steps, quick_steps, device, argv)
-        self.rng = np.random.default_rng(self.args.seed)
+        prepare()
+        if unknown := groups.keys() - GROUPS.keys():
+            raise TypeError(f"Lesson: no group of flags is called {', '.join(sorted(unknown))}")
+        self.name, self._own = name, flags or {}
+        self._groups = {group: value for group, value in groups.items() if value}
+        self._kinds = SETTINGS | dict.fromkeys(self._own, str)
+        parser = self._parser(title)
+        self.args = self._parse(parser, [] if argv is None and _in_notebook() else argv)
+        if "steps" in self._groups and self.args.steps is None:
+            self.args.steps = quick_steps if self.args.quick else self._groups["steps"]
+        self._check(parser)
+        self._claim = claim(self.args.out)
+        sweep(self.args.out)
+        self.rng = self._random_numbers()
+        self._folders: dict[str, Path] = {}  # name -> where `pictures` writes
         self._started = time.perf_counter()
-        print(f"{name}: {title}")
+        say(f"{name}: {title}")
+        if self.args.quick:
+            say("--quick: a short run, to see that all works; the text describes the full one")
+        if not __debug__:
+            say("python -O: the checks of this lesson are turned off")
 
-    def _settle(self, parser, steps, quick_steps, device, argv) -> None:
-        """Parse the flags (none in a notebook, whose command line is not ours) and fill in what depends on them."""
-        if argv is None and _in_notebook():
-            argv = []
-        self.args = parser.parse_args(argv)
-        if getattr(self.args, "resume", None) is not None:
-            path = checkpoint.find(Path(self.args.resume or self.args.out))
+    # Flags
+
+    def _parser(self, title: str) -> argparse.ArgumentParser:
+        parser = argparse.ArgumentParser(prog=f"{self.name}.py", description=title)
+        wanted = {flag: (options, "") for flag, options in ALWAYS.items()}
+        for group, value in self._groups.items():
+            wanted |= {flag: (options, value) for flag, options in GROUPS[group].items()}
+        wanted |= {flag: (dict(help=meaning), "") for flag, meaning in self._own.items()}
+        for flag, (options, value) in wanted.items():
+            parser.add_argument(f"--{flag}", **options | {"help": options["help"].replace("{}", str(value))})
+        parser.set_defaults(out=Path("out") / self.name)
+        if "data" in self._groups:
+            parser.set_defaults(data=self._groups["data"])
+        return parser
+
+    def _parse(self, parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+        """Parse the flags; with --resume, those that are not given are the checkpoint's."""
+        args = parser.parse_args(argv)
+        if getattr(args, "resume", None) is not None:
+            path = checkpoint.find(Path(args.resume or args.out))
             parser.set_defaults(**self._settings_of(path))
-            self.args = parser.parse_args(argv)
-            self.args.resume = path
-        for name in ("generate", "repair"):
-            if getattr(self.args, name, None) is not None and self.args.resume is None:
+            args = parser.parse_args(argv)
+            args.resume = path
+        return args
+
+    def _check(self, parser: argparse.ArgumentParser) -> None:
+        """End with one line where a flag cannot be followed, before anything has been computed."""
+        args = vars(self.args)
+        for name, value in args.items():
+            if name in AT_LEAST_ONE and value is not None and value < 1:
+                parser.error(f"--{name} must be at least 1, got {value}")
+            if isinstance(value, str | Path) and any(ord(c) < 32 or ord(c) == 127 for c in str(value)):
+                parser.error(f"--{name} {str(value)!r} has control characters in it, rename it")
+            if name in ("generate", "repair") and value is not None and args["resume"] is None:
                 parser.error(f"--{name} needs --resume: the checkpoint whose weights {name}")
-        if getattr(self.args, "generate", None) is not None and self.args.generate < 1:
-            parser.error(f"--generate must be at least 1, got {self.args.generate}")
-        if steps is not None:
-            if self.args.steps is None:
-                self.args.steps = quick_steps if self.args.quick else steps
-            elif self.args.steps < 1:
-                parser.error(f"--steps must be at least 1, got {self.args.steps}")
         if self.args.seed < 0:
             parser.error(f"--seed must not be negative, got {self.args.seed}")
-        if device:
-            try:
+        try:
+            parallel.threads()  # what NPGAN_THREADS says
+            if "device" in args:
                 self.args.device, line = backend.choose_device(self.args.device)
-            except backend.DeviceError as error:
-                parser.error(str(error))
-            print(line)
+        except (ValueError, backend.DeviceError) as error:
+            parser.error(str(error))
+        if "device" in args:
+            say(line)
         try:
             self.args.out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            parser.error(f"--out {self.args.out}: the folder cannot be made ({error.strerror})")
+        except (OSError, UnicodeEncodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            parser.error(f"--out {self.args.out}: the folder cannot be made ({reason})")
 
-    def settings(self) -> dict[str, str | int | bool | None]:
-        """The flags that shape the run, for its checkpoints: who resumes one must have the same."""
+    @property
+    def shipped(self) -> bool:
+        """Whether this is the run that the text describes: the lesson's own data, at least as many steps as there.
+
+        The lesson's assertions are for that run; any other ends with a verdict.
+        """
+        args, groups = self.args, self._groups
+        same_data = all(getattr(args, flag, None) is None for flag in ("size", "channels", *self._own))
+        same_data = same_data and getattr(args, "data", None) == groups.get("data")
+        return same_data and not args.quick and getattr(args, "steps", 0) >= groups.get("steps", 0)
+
+    def settings(self, images: Images | None = None) -> dict:
+        """What shapes the run, for its checkpoints: the flags, and a fingerprint of the images it learns from.
+
+        Who resumes a checkpoint must have the same.
+        """
         args = vars(self.args)
-        return {"lesson": self.name, **{name: args[name] for name in self._kinds if name in args}}
+        flags = {"lesson": self.name, **{name: args[name] for name in self._kinds if name in args}}
+        return flags | (checkpoint.fingerprint(images) if images is not None else {})
 
     def resumed_shape(self) -> tuple[int, int, int]:
         """The shape of the images of the run that --resume names, from its settings."""
@@ -159,7 +203,7 @@ class Lesson:
         """The flags of the run that wrote a checkpoint; --out is above its folder where each training has one."""
         found = checkpoint.read_settings(path)
         if found.get("lesson") != self.name:
-            raise DataError(f"{path}: is of {found.get('lesson')!r}, this is {self.name!r}")
+            raise DataError(f"{path}: is of {found.get('lesson')!r:.80}, this is {self.name!r}")
         for name, kind in self._kinds.items():
             if type(found.get(name)) not in (kind, type(None)):
                 raise DataError(
@@ -170,32 +214,50 @@ class Lesson:
             out = path.absolute().parent.parent
         return {"out": out} | {name: found[name] for name in self._kinds if name in found}
 
+    def _random_numbers(self) -> np.random.Generator:
+        """The lesson's random numbers, from --seed.
+
+        With --generate and --repair a file says what shape the images have, and so how large the network is. Then no
+        more are drawn at once than the file's largest array has, or 2**20: larger weights are not in it.
+        """
+        given = [getattr(self.args, name, None) for name in ("generate", "repair")]
+        random = np.random.default_rng(self.args.seed)
+        if given == [None, None]:
+            return random
+        most = max(math.prod(shape) for shape, _ in checkpoint.arrays(self.args.resume).values())
+        return _Bounded(random.bit_generator, max(most, 2**20), self.args.resume)
+
+    # Voice
+
     def step(self, heading: str) -> None:
         """Begin a step: print its heading, after the learner's Enter where --step was given."""
         if self.args.step:
             pause("Enter for the next step: ")
-        print(f"\n== {heading}")
+        say(f"\n== {heading}")
 
     def save(self, picture: Figure | np.ndarray, name: str) -> Path:
-        """Save a figure, or uint8 pixels (H, W, 3), as a PNG in the output folder."""
+        """Save a figure, or uint8 pixels (H, W, 3), as a PNG in the output folder.
+
+        Where the disk does not take it, it is kept and tried again (see npgan.whole_file).
+        """
+        return self._save(_png(picture), name)
+
+    def _save(self, png: bytes, name: str) -> Path:
         path = self.args.out / name
-        with whole_file(path) as file:
-            if isinstance(picture, Figure):
-                picture.savefig(file, format="png", dpi=110, bbox_inches="tight")
-            else:
-                Image.fromarray(picture).save(file, format="PNG")
+        write_or_keep(path, png)
         return path
 
     def picture(self, picture: Figure | np.ndarray, name: str) -> Path:
         """Save a picture, and show it in a notebook or say where it is."""
-        path = self.save(picture, name)
+        png = _png(picture)
+        path = self._save(png, name)
         if _in_notebook():
             from IPython.display import Image as Shown
             from IPython.display import display
 
-            display(Shown(filename=str(path)))
+            display(Shown(data=png))
         else:
-            print(f"   picture: {path}")
+            say(f"   picture: {printable(path)}")
         return path
 
     def folder(self, name: str) -> Path:
@@ -208,45 +270,91 @@ class Lesson:
         return folder
 
     def pictures(
-        self, images: np.ndarray, name: str, first: int = 0, before: Sequence[np.ndarray] = ()
+        self,
+        images: np.ndarray,
+        name: str,
+        first: int = 0,
+        before: Sequence[np.ndarray] = (),
+        names: Sequence[str] | None = None,
     ) -> None:
-        """Save images (N, H, W, 1 or 3) in [-1, 1] as PNG files name/0000.png, ..., numbered from `first`.
+        """Save images (N, H, W, 1 or 3) in [-1, 1] as PNG files in the folder `name`.
 
-        The first call, first=0, shows them as a grid too, each behind those of `before`: arrays like `images`.
+        They are called as in `names` (their files' names; one that is there already gets -2, -3, ... at its end), or
+        0000.png, ..., numbered from `first`. The first call, first=0, takes a fresh folder: where an earlier run has
+        left something in `name` it is name-2, or the next that is free. It shows the images as a grid too, each
+        behind those of `before`: arrays like `images`. Raises DataError where something cannot be written.
         """
-        folder = self.folder(name)
+        if first == 0:
+            self._folders[name] = self._fresh(name)
+        folder = self._folders[name]
         for number, image in enumerate(images, start=first):
-            self.save(show.image_grid(image[None], gap=0), f"{name}/{number:04d}.png")
+            stem = Path(names[number - first]).stem[:50] if names is not None else f"{number:04d}"
+            paths = (folder / f"{stem}{'' if n == 1 else f'-{n}'}.png" for n in count(1))
+            with whole_file(next(path for path in paths if not path.exists())) as file:
+                file.write(_png(show.image_grid(image[None], gap=0)))
         if first == 0:
             rows = np.stack([*before, images], axis=1)  # N, how many side by side, H, W, C
             columns = rows.shape[1] * math.ceil(math.sqrt(len(images) / rows.shape[1]))
             rows, scale = rows.reshape(-1, *images.shape[1:]), max(1, 56 // images.shape[1])
-            self.picture(show.image_grid(rows, columns, scale=scale), f"{name}.png")
-        print(f"   {len(images)} images: {folder}")
+            self.picture(show.image_grid(rows, columns, scale=scale), f"{folder.name}.png")
+        say(f"   {len(images)} images: {printable(folder)}")
 
-    def end(self) -> None:
-        """Say that the lesson ran to its end, its assertions included."""
-        print(
-            f"\n{self.args.out}: all checks of this lesson passed in {time.perf_counter() - self._started:.0f} s"
-        )
+    def _fresh(self, name: str) -> Path:
+        """An empty folder in the output folder: `name`, name-2, ...: the first that holds nothing."""
+        for number in count(1):
+            folder = self.folder(name if number == 1 else f"{name}-{number}")
+            if not any(folder.iterdir()):
+                return folder
+
+    def end(self, verdict: str | None = None) -> None:
+        """Say that the lesson ran to its end: with its assertions, or with a verdict where they are not for this run.
+
+        Raises DataError where something that it had to write could not be written to the last.
+        """
+        if missing := write_kept():
+            raise DataError(f"{', '.join(map(str, missing))}: could not be written")
+        checked = "all checks of this lesson passed" if __debug__ else "no check was made (python -O)"
+        seconds = time.perf_counter() - self._started
+        if verdict is None:
+            say(f"\n{printable(self.args.out)}: {checked} in {seconds:.0f} s")
+        else:
+            say(f"\nverdict: {verdict}\n{printable(self.args.out)}: done in {seconds:.0f} s")
+
+
+class _Bounded(np.random.Generator):
+    """Draws what any generator draws, but not more normal numbers at once than `most`."""
+
+    def __init__(self, bits: np.random.BitGenerator, most: int, path: Path):
+        super().__init__(bits)
+        self._most, self._path = most, path
+
+    def standard_normal(self, size=None, dtype=np.float64, out=None):
+        if size is not None and math.prod(np.atleast_1d(size).tolist()) > self._most:
+            raise DataError(
+                f"{self._path}: its images would need weights of shape {size}, and it holds none so large"
+            )
+        return super().standard_normal(size, dtype, out)
 
 
 def pause(prompt: str) -> str:
     """Wait for Enter; return what was typed before it ("" where nobody can type)."""
     try:
         return input(prompt)
-    except EOFError:
+    except BrokenPipeError:
+        raise
+    except (EOFError, OSError, RuntimeError, ValueError):  # RuntimeError: there is no input at all
         print()
         return ""
 
 
+def _png(picture: Figure | np.ndarray) -> bytes:
+    file = io.BytesIO()
+    if isinstance(picture, Figure):
+        picture.savefig(file, format="png", dpi=110, bbox_inches="tight")
+    else:
+        Image.fromarray(picture).save(file, format="PNG")
+    return file.getvalue()
+
+
 def _in_notebook() -> bool:
     return "ipykernel" in sys.modules
-
-
-def _report_errors(kind, error, trace) -> None:
-    """Print in one line what is wrong with the user's data, device or run; leave other errors their traceback."""
-    if issubclass(kind, DataError | TrainingError | backend.DeviceError):
-        print(f"error: {error}", file=sys.stderr)
-    elif not issubclass(kind, KeyboardInterrupt):
-        sys.__excepthook__(kind, error, trace)

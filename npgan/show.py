@@ -1,5 +1,6 @@
 """Pictures: grids of images, curves, animations. Images are NHWC float in [-1, 1]; pixels are uint8."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from npgan.backend import Array, to_numpy
-from npgan.whole_file import whole_file
+from npgan.whole_file import write_or_keep
 
 
 def to_pixels(images: Array) -> np.ndarray:
@@ -65,14 +66,16 @@ def curves(
 def animation(frames: Sequence[np.ndarray], path: Path, *, scale: int = 1, seconds: float = 6.0) -> Path:
     """Write uint8 frames (H, W, 1 or 3) of one size as a GIF that loops; the last frame stays for a second.
 
-    Each is enlarged `scale` times, one after the other: small frames are cheap to gather in a long training.
+    Each is enlarged `scale` times, one after the other: small frames are cheap to gather in a long training. Where
+    the disk does not take it, it is kept and tried again (see npgan.whole_file).
     """
     if not frames:
         raise ValueError("animation: frames is empty")
     pictures = (Image.fromarray(enlarge(frame, scale)) for frame in frames)
     durations = [max(20, round(1000 * seconds / len(frames)))] * len(frames)
     durations[-1] += 1000
-    with whole_file(path) as file:
-        first = next(pictures)
-        first.save(file, format="GIF", save_all=True, append_images=pictures, duration=durations, loop=0)
+    file = io.BytesIO()
+    first = next(pictures)
+    first.save(file, format="GIF", save_all=True, append_images=pictures, duration=durations, loop=0)
+    write_or_keep(path, file.getvalue())
     return path

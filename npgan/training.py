@@ -11,19 +11,24 @@ import time
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from npgan import checkpoint
 from npgan.backend import Array
+from npgan.claim import claim
 from npgan.errors import DataError, TrainingError
 from npgan.lesson import pause
-from npgan.whole_file import PARTIAL, whole_file
+from npgan.voice import printable, say, silence, warn
+from npgan.whole_file import sweep, write_kept, write_or_keep
 
 SAVE_SECONDS = 30.0  # between two checkpoints: what a crash may cost
 KEEP = 3  # how many checkpoints of a run are kept
+DIVERGED = 1000.0  # times its first value, and above itself: no loss of a training that goes well
 
 
 class Run:
@@ -41,13 +46,17 @@ class Run:
 
     parts: all that the training changes (see npgan.checkpoint): networks, optimisers, moving averages, batches,
         random generators.     settings: what a run that goes on from a checkpoint must have in common with it.
-    folder: where checkpoints are written: every SAVE_SECONDS, at the end, and after Ctrl-C, which lets the step
-        under way end and raises KeyboardInterrupt then (a second one raises it at once). The last KEEP stay. A
-        checkpoint that cannot be written is a warning, not the end: the next one may.
+    folder: where checkpoints are written: every SAVE_SECONDS, at the end, and when the run is stopped. The last
+        KEEP stay. A checkpoint that cannot be written is a warning, not the end: the next one may. Another process
+        that would write in the folder gets a DataError (see npgan.claim).
     resume: a checkpoint, or a folder with some; the parts get its state, and the loop goes on after its step.
 
+    Ctrl-C lets the step under way end, saves and raises KeyboardInterrupt (a second one raises it at once). So do
+    SIGTERM, a terminal that is closed (SIGHUP) and an output that nobody reads any more, which raise SystemExit.
+
     Where a logged figure (looked at when it is shown) or a part (when it is saved) is NaN or infinite,
-    TrainingError says when and where; so each checkpoint is a good one.
+    TrainingError says when and where; so each checkpoint is a good one. A warning says that a training diverges:
+    the median of a figure's last 20 values is above DIVERGED, and above DIVERGED times its first value.
     """
 
     def __init__(
@@ -70,7 +79,11 @@ class Run:
         self._pending: list[tuple[int, dict[str, Array]]] = []
         self._saved: list[Path] = []  # checkpoints of this run that are kept
         self._good: Path | None = None  # the last of them, or the one it goes on from
-        self._terminal = sys.stdout.isatty()
+        self._warned = False  # that it diverges
+        self._terminal = sys.stdout is not None and sys.stdout.isatty()
+        if folder is not None:
+            self._claim = claim(folder)
+            sweep(folder)
         if resume is not None:
             self._resume(checkpoint.find(resume))
 
@@ -78,8 +91,8 @@ class Run:
         started = shown = saved = time.perf_counter()
         first, free_steps = self.done, 0  # with step_through: how many more to run before the next wait
         try:
-            while self.done < self.steps:
-                with interrupts_wait():
+            with stops_wait() as stops:
+                while self.done < self.steps:
                     before = time.perf_counter()
                     yield self.done
                     now = time.perf_counter()
@@ -94,23 +107,31 @@ class Run:
                     if last or now - saved >= SAVE_SECONDS:
                         self.save()
                         saved = time.perf_counter()
-                if self.step_through and not last:
-                    if free_steps == 0:
-                        waiting = time.perf_counter()
-                        answer = pause("\nEnter for one step, a number for so many: ").strip()
-                        started += time.perf_counter() - waiting
-                        free_steps = int(answer) if answer.isdecimal() and int(answer) > 0 else 1
-                    free_steps -= 1
-        except KeyboardInterrupt:
-            print(f"\nstopped after step {self.done}")
+                    stops.obey()
+                    if self.step_through and not last:
+                        if free_steps == 0:
+                            waiting = time.perf_counter()
+                            stops.at_once = True
+                            answer = pause("\nEnter for one step, a number for so many: ").strip()[:9]
+                            stops.at_once = False
+                            started += time.perf_counter() - waiting
+                            free_steps = int(answer) if answer.isdecimal() and int(answer) > 0 else 1
+                        free_steps -= 1
+        except (KeyboardInterrupt, SystemExit, BrokenPipeError) as stop:
+            unread = isinstance(stop, BrokenPipeError)
+            if unread:
+                silence()
             self.save()
-            if self._good:
-                print(f"to go on: --resume {self._good}")
+            hint = f"to go on: --resume {printable(self._good)}" if self._good else "nothing is saved"
+            if unread:
+                warn(f"nobody reads the output any more: stopped after step {self.done}; {hint}")
+                raise SystemExit(1) from None
+            say(f"\nstopped after step {self.done}\n{hint}")
             raise
         if self._terminal:
-            print()
+            say("")
         if self.done > first:
-            print(
+            say(
                 f"{self.done - first} steps in {minutes(sum(self.seconds))}, "
                 f"{1000 * np.median(self.seconds):.0f} ms a step, peak memory {self.peak_memory[-1]:.0f} MB"
             )
@@ -123,8 +144,11 @@ class Run:
         """Write a checkpoint of the step that has just been done, after a look at its health."""
         self._read()
         self._check_parts()
-        if self.folder is None:
-            return
+        if self.folder is not None:
+            self._write()
+        write_kept()  # pictures that the disk has not taken
+
+    def _write(self) -> None:
         path = checkpoint.path_for(self.folder, self.done)
         try:
             checkpoint.save(path, self.parts, step=self.done, settings=self.settings, history=self.history)
@@ -132,14 +156,13 @@ class Run:
             self._saved = [*(p for p in self._saved if p != path), path]
             self._tidy()
         except (DataError, OSError) as error:
-            print(
-                f"\nwarning: no checkpoint of step {self.done}. {error}. {self._last_good()}", file=sys.stderr
-            )
+            warn(f"no checkpoint of step {self.done}. {error}. {self._last_good()}")
 
     def save_history(self, path: Path) -> None:
         """Write the history as CSV: a row for each step, with its seconds and the process's peak memory so far.
 
-        Both are empty for steps that were done before the run was resumed.
+        Both are empty for steps that were done before the run was resumed. Where the disk does not take it, it is
+        kept and tried again (see npgan.whole_file).
         """
         self._read()
         resumed = [""] * (self.done - len(self.seconds))
@@ -149,12 +172,11 @@ class Run:
             "seconds": [*resumed, *(f"{value:.4f}" for value in self.seconds)],
             "peak_memory_mb": [*resumed, *(f"{value:.1f}" for value in self.peak_memory)],
         }
-        with whole_file(path) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-            writer = csv.writer(text)
-            writer.writerow(columns)
-            writer.writerows(zip(*columns.values()))
-            text.detach()  # flushes, and leaves the file open
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        writer.writerows(zip_longest(*columns.values(), fillvalue=""))
+        write_or_keep(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
     def _resume(self, path: Path) -> None:
         found = checkpoint.load(path, self.parts, self.settings)
@@ -163,16 +185,16 @@ class Run:
         self.done, self._good = found.step, path
         self.history = {name: array("d", values) for name, values in found.history.items()}
         beside = checkpoint.in_folder(self.folder) if self.folder else []
-        if path in beside:  # the earlier ones are of this run; later ones are of another: leave them alone
-            self._saved = beside[: beside.index(path) + 1]
-        print(f"going on from {path}, after step {self.done}")
+        if path in beside:  # earlier ones with the same settings are of this run; others are left alone
+            self._saved = [p for p in beside[: beside.index(path)] if _settings_of(p) == found.settings] + [
+                path
+            ]
+        say(f"going on from {printable(path)}, after step {self.done}")
 
     def _tidy(self) -> None:
-        """Delete the older checkpoints of this run, and what a killed process left half written."""
+        """Delete the older checkpoints of this run."""
         while len(self._saved) > KEEP:
             self._saved.pop(0).unlink(missing_ok=True)
-        for partial in self.folder.glob(f"checkpoint-*{PARTIAL}"):
-            partial.unlink(missing_ok=True)
 
     def _read(self) -> None:
         """Move the pending figures to the history, and stop at the first that is not finite."""
@@ -208,39 +230,73 @@ class Run:
     def _show(self, seconds_per_step: float) -> None:
         self._read()
         left = minutes(seconds_per_step * (self.steps - self.done))
-        figures = "  ".join(f"{name} {sum(v[-20:]) / len(v[-20:]):.3f}" for name, v in self.history.items())
+        recent = {name: values[-20:] for name, values in self.history.items() if values}
+        figures = "  ".join(f"{name} {sum(last) / len(last):.3f}" for name, last in recent.items())
         line = f"step {self.done}/{self.steps}  {1 / seconds_per_step:.1f} steps/s  {left} left  {figures}"
+        line = printable(line)
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1  # a longer line would wrap, and not be rewritten
-            print(f"\r{line:<{width}.{width}}", end="", flush=True)
+            say(f"\r{line:<{width}.{width}}", end="")
         else:
-            print(line, flush=True)
+            say(line)
+        for name, last in recent.items():
+            size, first = median(map(abs, last)), self.history[name][0]
+            if size > DIVERGED * max(1.0, abs(first)) and len(last) == 20 and not self._warned:
+                self._warned = True
+                warn(
+                    f"step {self.done}: {name} is about {size:.1g}, it began at {first:.3g}. The training diverges; "
+                    "try a smaller learning rate"
+                )
+
+
+def _settings_of(path: Path) -> dict[str, Any] | None:
+    """The settings in a checkpoint; None where it cannot be read."""
+    try:
+        return checkpoint.read_settings(path)
+    except DataError:
+        return None
+
+
+class _Stops:
+    """What has asked the run to stop, and whether it has to wait."""
+
+    def __init__(self):
+        self.at_once = False  # nothing is under way that has to end first
+        self.asked: KeyboardInterrupt | SystemExit | None = None
+
+    def remember(self, number: int, frame: object) -> None:
+        again = self.asked is not None
+        if not again:
+            interrupt = number == signal.SIGINT
+            self.asked = KeyboardInterrupt() if interrupt else SystemExit(128 + number)  # as a shell says it
+        if self.at_once or (again and number == signal.SIGINT):
+            raise self.asked
+
+    def obey(self) -> None:
+        """Stop here, if that was asked for."""
+        if self.asked is not None:
+            raise self.asked
 
 
 @contextmanager
-def interrupts_wait() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done, for arrays half updated are worth nothing; a second one does not."""
-    came = False
+def stops_wait() -> Iterator[_Stops]:
+    """Let Ctrl-C, SIGTERM and SIGHUP wait until a step is done: arrays half updated are worth nothing.
 
-    def remember(number, frame) -> None:
-        nonlocal came
-        if came:
-            raise KeyboardInterrupt
-        came = True
-
-    ours = (
-        threading.current_thread() is threading.main_thread()  # no other may set it
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler  # neither ignored nor another's
-    )
-    if ours:
-        signal.signal(signal.SIGINT, remember)
+    A second Ctrl-C does not wait. Signals that are ignored or somebody else's stay so.
+    """
+    stops, before = _Stops(), {}
+    if threading.current_thread() is threading.main_thread():  # no other may set them
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)  # Windows has no SIGHUP
+            handler = number and signal.getsignal(number)
+            if number and handler in (signal.SIG_DFL, signal.default_int_handler):
+                before[number] = handler
+                signal.signal(number, stops.remember)
     try:
-        yield
+        yield stops
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-    if came:
-        raise KeyboardInterrupt
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def peak_memory() -> float:

@@ -1,25 +1,30 @@
 """Checkpoints: the same bits after resuming, and one clear error for each file that does not fit."""
 
+import array
 import csv
 import errno
 import json
 import os
+import re
 import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from npgan import checkpoint, training
+from npgan import checkpoint, show, training
 from npgan import whole_file as whole_file_module
+from npgan.adversarial import discriminator_step, generator_step
 from npgan.data import DataError, Images
 from npgan.errors import TrainingError
 from npgan.layers import BatchNormalization, Conv2D, Dense, Flatten, LeakyReLU, Sequential
 from npgan.losses import binary_cross_entropy
 from npgan.optim import SGD, Adam, MovingAverage, cosine_decay
 from npgan.training import Run
-from npgan.whole_file import whole_file
+from npgan.whole_file import sweep, whole_file
 
 STEPS = 12
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, 6, 6, 1), dtype=np.uint8)
@@ -123,6 +128,29 @@ def test_a_second_interrupt_does_not_wait():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no SIGHUP")
+def test_asked_to_end_twice_the_step_still_ends(tmp_path):
+    """As systemd asks, with SIGTERM and SIGHUP at once."""
+    run = Run(3, parts=make_parts(), folder=tmp_path)
+    with pytest.raises(SystemExit) as end:
+        for _ in run:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGTERM)
+    assert end.value.code == 128 + signal.SIGTERM
+    assert checkpoint.in_folder(tmp_path) == [checkpoint.path_for(tmp_path, 1)]
+    assert signal.getsignal(signal.SIGTERM) == signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_so(tmp_path):
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as nohup does with SIGHUP
+    try:
+        for _ in Run(2):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        assert signal.signal(signal.SIGTERM, before) is signal.SIG_IGN
+
+
 def test_interrupt_handler_is_restored_after_break_and_error():
     for _ in Run(3):
         break
@@ -144,38 +172,94 @@ def test_a_finished_run_resumes_to_its_end(tmp_path):
 
 def test_the_last_few_are_kept_and_other_runs_left_alone(tmp_path, every_step):
     other = write(checkpoint.path_for(tmp_path, 99), make_parts())
-    stray = tmp_path / "checkpoint-00000001.npz.partial"
-    stray.write_bytes(b"killed")
     parts = make_parts()
     with pytest.raises(KeyboardInterrupt):
         train(parts, Run(STEPS, parts=parts, folder=tmp_path), until=6)
     names = [checkpoint.path_for(tmp_path, step) for step in (4, 5, 6, 99)]
-    assert checkpoint.in_folder(tmp_path) == names and not stray.exists()
-    assert checkpoint.find(tmp_path) == names[2]  # written last, though of fewer steps
+    assert checkpoint.in_folder(tmp_path) == names
+    with pytest.raises(
+        DataError, match="several runs, such as .*npz .size: None. and .*99.npz .size: 6.; name one"
+    ):
+        checkpoint.find(tmp_path)
+    other_before = write(checkpoint.path_for(tmp_path, 3), make_parts())
     parts = make_parts()
-    train(parts, Run(STEPS, parts=parts, folder=tmp_path, resume=tmp_path))
-    assert checkpoint.in_folder(tmp_path)[-1] == other and len(checkpoint.in_folder(tmp_path)) == 4
+    train(parts, Run(STEPS, parts=parts, folder=tmp_path, resume=names[2]))
+    mine = [checkpoint.path_for(tmp_path, step) for step in (10, 11, 12)]
+    assert checkpoint.in_folder(tmp_path) == [
+        other_before,
+        *mine,
+        other,
+    ]  # though it has fewer steps than mine
 
 
-def test_the_newest_of_several_trainings_is_found_but_first_of_all_that_of_the_folder_itself(tmp_path):
+def test_steps_and_the_order_of_trainings_decide_which_checkpoint_is_last_and_no_clock(tmp_path):
+    """As after a copy of the folder, which gives the files any times."""
     parts = make_parts()
-    for number, name in enumerate(["b/checkpoint-00000009.npz", "c/checkpoint-00000001.npz", "c/deep/a.npz"]):
-        path = tmp_path / name
-        path.parent.mkdir()
-        os.utime(write(path, parts), (number, number))
-    assert checkpoint.find(tmp_path) == tmp_path / "c" / "checkpoint-00000001.npz"
+    for place, name in enumerate(["first", "a-second"]):
+        (tmp_path / name / "deep").mkdir(parents=True)
+        for step in (7, 10, 9) if place == 0 else (1, 2):
+            path = checkpoint.path_for(tmp_path / name, step)
+            write(path, parts, settings={"seed": 0, "training": name, "training_number": place})
+            os.utime(path, (100 - 50 * place - step, 100 - 50 * place - step))
+    (tmp_path / "a-third").mkdir()
+    checkpoint.path_for(tmp_path / "a-third", 99).write_bytes(
+        b"no checkpoint"
+    )  # says nothing of its training
+    assert checkpoint.find(tmp_path / "first") == checkpoint.path_for(tmp_path / "first", 10)
+    assert checkpoint.find(tmp_path) == checkpoint.path_for(tmp_path / "a-second", 2)
+    write(checkpoint.path_for(tmp_path / "a-third", 1), parts, settings={"seed": 0, "training": "a-third"})
+    with pytest.raises(DataError, match="several trainings, name one, such as --resume .*first"):
+        checkpoint.find(tmp_path)
     own = write(checkpoint.path_for(tmp_path, 2), parts)
-    os.utime(own, (0, 0))
     assert checkpoint.find(tmp_path) == own
+
+
+def test_a_damaged_last_checkpoint_offers_the_one_before(tmp_path):
+    parts = make_parts()
+    for step in (3, 4, 5):
+        write(checkpoint.path_for(tmp_path, step), parts)
+    last, before = (checkpoint.path_for(tmp_path, step) for step in (5, 4))
+    whole = last.read_bytes()
+    for content in (
+        b"",
+        whole[:-100],
+        whole[:5000] + bytes(200) + whole[5200:],
+        whole.replace(b"(4, 4, 1, 4)", b"(4, 4, 1, 9)"),
+    ):
+        last.write_bytes(content)
+        with pytest.raises(DataError) as error:
+            Run(STEPS, parts=make_parts(), settings={"size": 6}, folder=tmp_path, resume=tmp_path)
+        assert str(error.value).endswith(f"; the checkpoint before it: --resume {before}"), error.value
+    assert Run(STEPS, parts=make_parts(), settings={"size": 6}, folder=tmp_path, resume=before).done == 3
+    write(tmp_path / "a.npz", parts).write_bytes(b"")
+    with pytest.raises(DataError) as error:
+        checkpoint.load(tmp_path / "a.npz", parts)
+    assert "before" not in str(error.value)
+
+
+def test_changed_data_are_another_run(tmp_path):
+    """One pixel of few images, or their number, or their shape."""
+    same, other = PIXELS.copy(), PIXELS.copy()
+    other[3, 0, 0, 0] ^= 1
+    prints = [
+        checkpoint.fingerprint(Images(pixels)) for pixels in (PIXELS, same, other, PIXELS[1:], PIXELS[:, 1:])
+    ]
+    assert prints[0] == prints[1] and all(prints[0] != changed for changed in prints[2:])
+    assert checkpoint.fingerprint(Images(PIXELS).take(np.arange(20))) == prints[0]  # read where it is used
+    path = write(tmp_path / "a.npz", make_parts(), settings=prints[0])
+    with pytest.raises(
+        DataError, match="other settings. images_digest: '[0-9a-f]{16}' there, '[0-9a-f]{16}' here$"
+    ):
+        checkpoint.load(path, make_parts(), prints[2])
 
 
 def test_parts_that_are_not_asked_for_are_left_alone(tmp_path):
     parts, others = make_parts(), make_parts(seed=1)
     path = write(tmp_path / "a.npz", parts)
     found = checkpoint.load(path, {"average": others["average"]})
-    assert found == checkpoint.Checkpoint(3, {"size": 6}, {"loss": [1.0]})
-    for name, array in parts["average"].state().items():
-        np.testing.assert_array_equal(array, others["average"].state()[name])
+    assert found == checkpoint.Checkpoint(3, {"size": 6}, {"loss": array.array("d", [1.0])})
+    for name, values in parts["average"].state().items():
+        np.testing.assert_array_equal(values, others["average"].state()[name])
 
 
 # Files that do not fit
@@ -198,8 +282,8 @@ def test_another_network_is_named_and_nothing_changed(tmp_path):
         checkpoint.load(path, parts)
     assert "is of another network. network/0.Conv2D.weight: float32 (4, 4, 1, 4) there" in str(error.value)
     assert "float32 (4, 4, 1, 8) here" in str(error.value) and "more" in str(error.value)
-    for name, array in checkpoint._state(parts).items():
-        np.testing.assert_array_equal(array, before[name])
+    for name, values in checkpoint._state(parts).items():
+        np.testing.assert_array_equal(values, before[name])
 
 
 def test_missing_and_additional_arrays_are_named(tmp_path):
@@ -310,6 +394,102 @@ def test_links_are_followed_to_read_and_replaced_to_write(tmp_path):
     assert not link.is_symlink() and target.read_bytes() == before
 
 
+# Several writers
+
+WRITER = """
+import sys
+from pathlib import Path
+from npgan.whole_file import whole_file
+for number in range(150):
+    with whole_file(Path(sys.argv[1])) as file:
+        for part in range(50):
+            file.write(sys.argv[2].encode() * 1000)
+"""
+
+
+def process(script: str, *arguments) -> subprocess.Popen:
+    root = Path(__file__).parents[1]
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": str(root), "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_writers_of_one_file_never_tear_it_while_a_third_sweeps(tmp_path):
+    path = tmp_path / "file"
+    writers = [process(WRITER, path, letter) for letter in "ab"]
+    while any(writer.poll() is None for writer in writers):
+        sweep(tmp_path)
+        if path.exists():
+            content = path.read_bytes()
+            assert content in (b"a" * 50_000, b"b" * 50_000)
+    for writer in writers:
+        _, error = writer.communicate()
+        assert writer.returncode == 0, error
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_dead_writer_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path):
+    pytest.importorskip("fcntl", reason="without locks nothing tells them apart")
+    foreign = [
+        tmp_path / "film.partial",
+        tmp_path / f"a.{16 * 'g'}.partial",
+        tmp_path / f"b.{16 * '0'}.partial.txt",
+    ]
+    left = tmp_path / f"checkpoint-00000001.npz.{16 * 'a'}.partial"
+    for path in (*foreign, left):
+        path.write_bytes(b"killed")
+    (tmp_path / f"folder.{16 * 'a'}.partial").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / f"pipe.{16 * 'a'}.partial")
+    with whole_file(tmp_path / "file") as file:
+        file.write(b"half")
+        names = {path.name for path in tmp_path.glob("file.*.partial")}
+        assert len(names) == 1
+        sweep(tmp_path)
+        assert {path.name for path in tmp_path.glob("file.*.partial")} == names
+    assert (tmp_path / "file").read_bytes() == b"half"
+    assert not left.exists() and all(path.exists() for path in foreign)
+
+
+def test_a_partial_file_has_a_name_that_nobody_can_take_before(tmp_path):
+    names = set()
+    for _ in range(20):
+        with whole_file(tmp_path / "file") as file:
+            names.add(Path(file.name).name)
+            assert file.mode == "xb" and re.fullmatch(r"file\.[0-9a-f]{16}\.partial", Path(file.name).name)
+    assert len(names) == 20
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from npgan.training import Run
+run = Run(3, folder=Path(sys.argv[1]))
+print("begun", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_folder_of_a_run_has_one_writer(tmp_path):
+    pytest.importorskip("fcntl", reason="this system has no such locks")
+    other = process(HOLDER, tmp_path)
+    try:
+        assert other.stdout.readline() == "begun\n"
+        with pytest.raises(DataError, match="another run is writing in this folder"):
+            Run(3, folder=tmp_path)
+    finally:
+        other.kill()
+        other.communicate()
+    first = Run(3, folder=tmp_path)
+    assert Run(3, folder=tmp_path)._claim is first._claim
+    with pytest.raises(DataError, match="nothing can be written there"):
+        Run(3, folder=tmp_path / "missing")
+
+
 # Writing that fails
 
 
@@ -359,6 +539,29 @@ def test_a_failed_checkpoint_loses_none_and_the_training_goes_on(
     assert f"warning: no checkpoint of step 2. {tmp_path}" in said
     assert os.strerror(number) in said and f"The last good checkpoint is {good}" in said
     assert checkpoint.find(tmp_path) == checkpoint.path_for(tmp_path, STEPS)  # space again: saved again
+
+
+def test_a_file_that_the_disk_did_not_take_is_written_with_the_next_checkpoint(
+    tmp_path, monkeypatch, capsys, every_step
+):
+    parts = make_parts()
+    run, history = Run(STEPS, parts=parts, folder=tmp_path), tmp_path / "history.csv"
+    with monkeypatch.context() as full:
+        for step in run:
+            if step == 3:
+                full.setattr(os, "fsync", fail(errno.ENOSPC))
+                run.save_history(history)
+                show.animation([np.zeros((2, 2, 1), np.uint8)] * 2, tmp_path / "a.gif")
+            if step == 7:
+                assert not history.exists()
+                full.undo()
+                monkeypatch.setattr(training, "SAVE_SECONDS", 0.0)
+            if step == 8:
+                assert history.exists() and (tmp_path / "a.gif").exists()
+            run.log(loss=float(step))
+    assert len(history.read_text().splitlines()) == 4
+    said = capsys.readouterr()
+    assert said.err.count("history.csv: cannot be written") == 1 and f"written now: {history}" in said.out
 
 
 def test_a_write_that_the_system_cuts_off(tmp_path):
@@ -417,7 +620,63 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def warnings_of(capsys, figures: dict[str, list[float]]) -> str:
+    """What a run with these figures says on stderr."""
+    run = Run(len(next(iter(figures.values()))))
+    for step in run:
+        run.log(**{name: values[step] for name, values in figures.items()})
+        run._show(1.0)
+    return capsys.readouterr().err
+
+
+def test_a_rate_of_a_thousand_is_told_in_one_line(capsys):
+    rng = np.random.default_rng(0)
+    generator = Dense(2, 2, rng=rng)
+    discriminator = Sequential([Dense(2, 8, rng=rng), LeakyReLU(), Dense(8, 1, rng=rng)])
+    players = [Adam(network.parameters(), 1e3) for network in (generator, discriminator)]
+    run = Run(94)
+    for _ in run:
+        fake = generator.forward(rng.standard_normal((16, 2), dtype=np.float32))
+        d = discriminator_step(
+            discriminator, rng.standard_normal((16, 2), dtype=np.float32), fake, players[1]
+        )
+        g = generator_step(generator, discriminator, fake, players[0])
+        run.log(d_loss=d.loss, g_loss=g.loss)
+    said = capsys.readouterr().err
+    assert said.count("warning: ") == 1 and "The training diverges; try a smaller learning rate" in said, said
+    assert np.isfinite(list(run.history["g_loss"])).all()
+
+
+def test_a_diverging_figure_is_told_once_and_a_healthy_one_never(capsys):
+    growing = [0.7 * 1.2**step for step in range(120)]
+    said = warnings_of(capsys, {"d_loss": growing, "g_loss": [-x for x in growing]})
+    assert said.count("warning: ") == 1 and "d_loss is about " in said and "it began at 0.7" in said
+    rng = np.random.default_rng(0)
+    healthy = {
+        "d_loss": list(0.7 + 0.5 * rng.random(200)),
+        "late": [0.0] * 100 + [1.4] * 100,  # the discriminator joins in later
+        "sure": list(np.linspace(0.7, 60, 200)),  # a generator that loses
+        "critic": list(-np.linspace(0, 900, 200)),  # unbounded, as Wasserstein's
+        "spikes": [1e6 if step % 4 == 0 else 1.0 for step in range(200)],
+        "in other units": [5e5] * 200,
+        "gradient": list(np.exp(rng.normal(0, 2, 200))),
+    }
+    assert warnings_of(capsys, healthy) == ""
+
+
 # Progress
+
+
+def test_a_checkpoint_with_an_empty_column_and_odd_names_goes_on(tmp_path, capsys):
+    path = write(
+        tmp_path / "a.npz", make_parts(), history={"loss": [1.0] * 3, "none": [], "a\x1b[31m": [2.0] * 9}
+    )
+    run = Run(4, parts=make_parts(), settings={"size": 6}, resume=path)
+    for _ in run:
+        run.log(loss=1.0)
+    run.save_history(tmp_path / "history.csv")
+    assert "\x1b" not in capsys.readouterr().out
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 10  # nothing is lost
 
 
 def test_progress_is_plain_lines_in_a_pipe_and_rewritten_in_place_on_a_terminal(monkeypatch, capsys):

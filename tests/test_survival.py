@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -213,8 +214,10 @@ def test_lesson_says_in_one_line_what_is_wrong(finished, tmp_path, flags, messag
     assert done.returncode != 0 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_saves_and_ends_quietly(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals for one process")
+@pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_asked_to_end_it_saves_and_ends_quietly(tmp_path, name, status):
+    number = getattr(signal, name)
     process = subprocess.Popen(
         [sys.executable, LESSON, "--quick", "--steps", "100000", "--size", "16", "--out", tmp_path],
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", "OPENBLAS_NUM_THREADS": "1"},
@@ -226,10 +229,99 @@ def test_ctrl_c_saves_and_ends_quietly(tmp_path):
         for line in process.stdout:
             if line.startswith("step 1/"):
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, error = process.communicate(timeout=60)
     finally:
         process.kill()
     saved = list(tmp_path.glob("checkpoint-*.npz"))
-    assert process.returncode in (-signal.SIGINT, 130) and error == "", error
+    assert process.returncode in (-signal.SIGINT, status) and error == "", error
     assert len(saved) == 1 and f"to go on: --resume {saved[0]}" in out
+
+
+def start(*flags) -> subprocess.Popen:
+    """Lesson 9 with a training that would take hours."""
+    return subprocess.Popen(
+        [sys.executable, LESSON, "--quick", "--steps", "100000", "--size", "16", *map(str, flags)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break in another way")
+def test_when_nobody_reads_any_more_it_saves_and_ends(tmp_path):
+    process = start("--out", tmp_path)
+    try:
+        while not process.stdout.readline().startswith("step 1/"):
+            pass
+        process.stdout.close()
+        error = process.stderr.read()
+        process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.stderr.close()
+    (saved,) = tmp_path.glob("checkpoint-*.npz")
+    assert process.returncode == 1 and len(error.strip().splitlines()) == 1
+    assert error.endswith(f"to go on: --resume {saved}\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no locks on folders")
+def test_a_second_run_in_the_same_folder_is_one_line(tmp_path):
+    process = start("--out", tmp_path)
+    try:
+        while not process.stdout.readline().startswith("step 1/"):
+            pass
+        second = start("--out", tmp_path)
+        _, error = second.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert second.returncode == 1 and error.startswith(
+        f"error: {tmp_path}: another run is writing in this folder"
+    )
+    assert error.count("\n") == 1
+    assert "6 steps in" in lesson(
+        tmp_path, "--quick", "--steps", 6, "--size", 16
+    )  # its death has freed the folder
+
+
+LIMITED = (
+    """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # bytes in one file: of its files only few fit
+"""
+    + RUN_LESSON
+)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limits on file sizes")
+def test_a_disk_that_takes_nothing_does_not_end_the_training(tmp_path):
+    flags = ["--quick", "--steps", "30", "--size", "16", "--out", tmp_path]
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, LESSON, "as-it-is", *flags],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "30 steps in" in done.stdout and "in 1,000 samples it finds" in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr and "warning: no checkpoint of step 30. " in done.stderr
+    assert done.stderr.count("samples.png: cannot be written (File too large). It is kept in memory") == 1
+    assert done.returncode == 1 and re.search(r"error: .*samples.png.*: could not be written\n", done.stderr)
+
+
+def test_it_does_not_go_on_with_other_data(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 1), dtype=np.uint8)
+    np.save(tmp_path / "mine.npy", pixels)
+    flags = ["--quick", "--steps", 6, "--data", tmp_path / "mine.npy"]
+    lesson(tmp_path / "out", *flags)
+    np.save(tmp_path / "mine.npy", 255 - pixels)
+    done = subprocess.run(
+        [sys.executable, LESSON, "--resume", "--out", tmp_path / "out"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "was made with other settings. images_digest: " in done.stderr
