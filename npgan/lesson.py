@@ -100,6 +100,8 @@ class Lesson:
         for flag, meaning in (flags or {}).items():
             add(f"--{flag}", help=meaning)
         self._settle(parser, steps, quick_steps, device, argv)
+        self._default = {"data": data, "size": None, "channels": None}
+        self._default_steps = steps or 0
         self.rng = np.random.default_rng(self.args.seed)
         self._started = time.perf_counter()
         print(f"{name}: {title}")
@@ -136,6 +138,13 @@ class Lesson:
             self.args.out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             parser.error(f"--out {self.args.out}: the folder cannot be made ({error.strerror})")
+
+    @property
+    def shipped(self) -> bool:
+        """Whether data, size and channels are the default, and the steps at least."""
+        args = vars(self.args)
+        same = all(args.get(name, value) == value for name, value in self._default.items())
+        return same and args.get("steps", self._default_steps) >= self._default_steps
 
     def settings(self) -> dict[str, str | int | bool | None]:
         """The flags that shape the run, for its checkpoints: who resumes one must have the same."""
@@ -224,11 +233,13 @@ class Lesson:
             self.picture(show.image_grid(rows, columns, scale=scale), f"{name}.png")
         print(f"   {len(images)} images: {folder}")
 
-    def end(self) -> None:
-        """Say that the lesson ran to its end, its assertions included."""
-        print(
-            f"\n{self.args.out}: all checks of this lesson passed in {time.perf_counter() - self._started:.0f} s"
-        )
+    def end(self, verdict: str | None = None) -> None:
+        """Say that the lesson ran to its end: its verdict, or that its assertions held."""
+        took = f"in {time.perf_counter() - self._started:.0f} s"
+        if verdict is None:
+            print(f"\n{self.args.out}: all checks of this lesson passed {took}")
+        else:
+            print(f"\n{self.args.out}: done {took}. Verdict:\n{verdict}")
 
 
 def pause(prompt: str) -> str:
