@@ -45,13 +45,10 @@ args, rng = lesson.args, lesson.rng
 #                             28 x 28 x 1 -> 14 x 14 x 32 -> 7 x 7 x 64 -> 3 x 3 x 128 -> one logit
 #
 # Both are plain functions that put layers in a row (`npgan/networks.py`), since the lessons on inpainting and the
-# benchmarks use them too. The lesson prints them here, and what they have become at this size below.
+# benchmarks use them too. The lesson prints them below, and what they have become at this size.
 
 # %%
 LATENT = 64
-lesson.step("The two networks")
-for build in (networks.dcgan_generator, networks.dcgan_discriminator, networks.normal_weights):
-    print("\n" + inspect.getsource(build))
 
 # %% [markdown]
 # ## Only draw
@@ -90,7 +87,9 @@ lesson.picture(show.image_grid(train[:64], 16, scale=scale), "real.png")
 # ## The networks at this size
 
 # %%
-lesson.step("The networks at this size")
+lesson.step("The two networks")
+for build in (networks.dcgan_generator, networks.dcgan_discriminator, networks.normal_weights):
+    print(inspect.getsource(build))
 generator = networks.normal_weights(networks.dcgan_generator(train.shape, LATENT, rng), rng).to(args.device)
 discriminator = networks.normal_weights(networks.dcgan_discriminator(train.shape, rng), rng).to(args.device)
 print("generator\n" + generator.summary((LATENT,)))

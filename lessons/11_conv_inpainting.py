@@ -73,12 +73,7 @@ if KIND not in masks.KINDS and not Path(KIND).suffix:
 # 13.61 dB with, 13.38 without; and a step takes a quarter longer. They stay. On the same terms, squared error gives
 # 13.6 dB at SSIM 0.741. The absolute error, tried with other rates, gave less PSNR at the same SSIM.
 #
-# The network is a `Layer` like any other (`npgan/networks.py`). Here are the way through it and the way back.
-
-# %%
-lesson.step("The generator")
-for part in (networks.halve, networks.double, Inpainter.forward, Inpainter.backward):
-    print(inspect.getsource(part))
+# The network is a `Layer` like any other (`npgan/networks.py`); the lesson prints the way through it and back below.
 
 # %% [markdown]
 # ## Only repair
@@ -136,10 +131,12 @@ best_ssim = max(r.ssim for r in results.values())
 print(repair.table(results))
 
 # %% [markdown]
-# ## The generator at this size
+# ## The way through the generator, and its weights at this size
 
 # %%
-lesson.step("The generator at this size")
+lesson.step("The generator")
+for part in (networks.halve, networks.double, Inpainter.forward, Inpainter.backward):
+    print(inspect.getsource(part))
 for name, part in Inpainter(SHAPE, np.random.default_rng(0)).children().items():
     weights = sum(parameter.value.size for parameter in part.parameters())
     if weights:
