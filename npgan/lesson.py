@@ -100,7 +100,7 @@ class Lesson:
         for flag, meaning in (flags or {}).items():
             add(f"--{flag}", help=meaning)
         self._settle(parser, steps, quick_steps, device, argv)
-        self._default = {"data": data, "size": None, "channels": None}
+        self._default = {"data": data, "size": None, "channels": None} | dict.fromkeys(flags or {})
         self._default_steps = steps or 0
         self.rng = np.random.default_rng(self.args.seed)
         self._started = time.perf_counter()
@@ -141,9 +141,11 @@ class Lesson:
 
     @property
     def shipped(self) -> bool:
-        """Whether data, size and channels are the default, and the steps at least."""
+        """Whether the flags that choose the data are the default, without --quick, and the steps at least."""
         args = vars(self.args)
-        same = all(args.get(name, value) == value for name, value in self._default.items())
+        same = not args["quick"] and all(
+            args.get(name, value) == value for name, value in self._default.items()
+        )
         return same and args.get("steps", self._default_steps) >= self._default_steps
 
     def settings(self) -> dict[str, str | int | bool | None]:
@@ -239,7 +241,7 @@ class Lesson:
         if verdict is None:
             print(f"\n{self.args.out}: all checks of this lesson passed {took}")
         else:
-            print(f"\n{self.args.out}: done {took}. Verdict:\n{verdict}")
+            print(f"\nverdict: {verdict}\n{self.args.out}: done {took}")
 
 
 def pause(prompt: str) -> str:
