@@ -50,7 +50,9 @@ class Series:
             steps,
             step_through=self.lesson.args.step,
             parts=parts,
-            settings=self.lesson.settings() | self.settings | {"training": name, "training_steps": steps},
+            settings=self.lesson.settings()
+            | self.settings
+            | {"training": name, "training_number": self.names.index(name), "training_steps": steps},
             folder=self.lesson.folder(name),
             resume=self._checkpoint_of(name, steps),
         )
@@ -89,15 +91,17 @@ def trained_by(name: str, training: str, folder: str | Path | None, out: Path) -
     """
     above = Path(folder) if folder is not None else out.absolute().parent / name
     first = f"run python lessons/{name}.py --out {above}"
-    found = checkpoint.in_folder(above / training)
+    found = {path: checkpoint.load(path, {}) for path in checkpoint.in_folder(above / training)}
     if not found:
         raise DataError(f"{above}: holds no {training}, which this lesson goes on from; {first} first")
-    path = max(
-        found, key=lambda file: (file.stat().st_mtime_ns, file.name)
-    )  # an earlier run may have left some
-    step, settings, _ = checkpoint.load(path, {})
+    ends = [path for path, it in found.items() if it.step == it.settings.get("training_steps")]
+    if not ends:
+        raise DataError(f"{above / training}: this training was interrupted; {first} --resume first")
+    if len(ends) > 1:  # an earlier run in the same folder had other steps
+        raise DataError(
+            f"{above / training}: holds the ends of several runs, {ends[0]} and {ends[1]}; keep one"
+        )
+    path, settings = ends[0], found[ends[0]].settings
     if settings.get("lesson") != name or settings.get("training") != training:
         raise DataError(f"{path}: is of {settings.get('lesson')!r}, wanted the {training} of {name!r}")
-    if step != settings.get("training_steps"):
-        raise DataError(f"{path}: this training was interrupted; {first} --resume first")
     return Trained(path, settings)

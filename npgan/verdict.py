@@ -28,5 +28,5 @@ def count(images: int) -> str:
 
 
 def lines(*found: str) -> str:
-    """The parts of a verdict that say something, one a line."""
-    return "\n".join(f"- {text}" for text in found if text)
+    """The parts of a verdict that say something, one a line, for `Lesson.end`."""
+    return "\n".join(f"{'   ' if number else ''}{text}" for number, text in enumerate(filter(None, found)))

@@ -131,31 +131,37 @@ def test_what_goes_on_from_lesson_11_ends_the_same_when_killed(finished, tmp_pat
     assert digest(killed / picture) == digest(straight / picture)
 
 
-def test_what_goes_on_from_lesson_11_says_what_is_to_be_run_first(finished, tmp_path, monkeypatch):
-    for script, training in ((TRADE_OFF, "reconstruction-0"), (SEARCH, "GAN-0")):
-        flags = ["--quick", "--out", tmp_path / script.stem]
-        message = error_of(monkeypatch, *flags, script=script)
-        assert f"11_conv_inpainting: holds no {training}" in message and "\n" not in message
-        assert (
-            f"run python lessons/11_conv_inpainting.py --out {tmp_path / '11_conv_inpainting'} first"
-            in message
-        )
-        folder = tmp_path / "stopped" / training
-        folder.mkdir(parents=True)
-        last = checkpoint.in_folder(finished[0] / training)[-1]
-        settings = checkpoint.read_settings(last)
-        checkpoint.save(checkpoint.path_for(folder, 1), {}, step=1, settings=settings, history={})
-        message = error_of(monkeypatch, *flags, "--trained", tmp_path / "stopped", script=script)
-        assert "was interrupted; run " in message and message.endswith(" --resume first")
-        checkpoint.save(
-            checkpoint.path_for(folder, settings["training_steps"]),
-            {},
-            step=settings["training_steps"],
-            settings=settings | {"images": 3},
-            history={},
-        )
-        message = error_of(monkeypatch, *flags, "--trained", tmp_path / "stopped", script=script)
-        assert "glyphs: has changed since the training: 3 images of shape [12, 12, 1]" in message
+@pytest.mark.parametrize(("script", "training"), [(TRADE_OFF, "reconstruction-0"), (SEARCH, "GAN-0")])
+def test_what_goes_on_from_lesson_11_says_what_is_to_be_run_first(
+    finished, tmp_path, monkeypatch, script, training
+):
+    def message(*flags) -> str:
+        found = error_of(monkeypatch, "--quick", "--out", tmp_path / "mine", *flags, script=script)
+        assert "\n" not in found
+        return found
+
+    def write(folder: Path, step: int, **changes) -> None:
+        path = checkpoint.path_for(folder / training, step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(path, {}, step=step, settings=settings | changes, history={})
+
+    said = message()
+    assert f"11_conv_inpainting: holds no {training}" in said
+    assert said.endswith(
+        f"run python lessons/11_conv_inpainting.py --out {tmp_path / '11_conv_inpainting'} first"
+    )
+    settings = checkpoint.read_settings(checkpoint.in_folder(finished[0] / training)[-1])
+    steps = settings["training_steps"]
+    write(tmp_path / "stopped", 1)
+    said = message("--trained", tmp_path / "stopped")
+    assert "was interrupted; run " in said and said.endswith(" --resume first")
+    write(tmp_path / "changed", steps, images=3)
+    said = message("--trained", tmp_path / "changed")
+    assert "glyphs: has changed since the training: 3 images of shape [12, 12, 1]" in said
+    write(tmp_path / "changed", steps + 1, training_steps=steps + 1)
+    assert "holds the ends of several runs, " in message("--trained", tmp_path / "changed")
+    write(tmp_path / "other", steps, lesson="09_conv_gan")
+    assert "is of '09_conv_gan', wanted the " in message("--trained", tmp_path / "other")
 
 
 # Repairing with a checkpoint
