@@ -148,7 +148,8 @@ for column, (title, values) in enumerate(measures.items()):
     axes.grid(alpha=0.3)
 figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
 lesson.picture(figure, "trade_off.png")
-lesson.picture(repair.comparison(problem, repairs), "repairs.png")
+titled = {f"weight {label}": repaired for label, repaired in repairs.items()}
+lesson.picture(repair.comparison(problem, titled), "repairs.png")
 
 # %% [markdown]
 # ## Does the noise do anything?
