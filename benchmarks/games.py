@@ -6,8 +6,8 @@ import numpy as np
 
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import Array, array_module
+from npgan.inpainting import inpainting_step
 from npgan.layers import Layer
-from npgan.losses import generator_non_saturating
 from npgan.optim import Adam
 
 
@@ -92,21 +92,11 @@ class Repairing(Game):
         return [damaged, mask, noise], xp.concatenate([other, other_mask], axis=3)
 
     def step(self, real, mask, noise, other, other_mask):
-        generator, discriminator, channels = self.generator, self.discriminator, self.shape[2]
         seen, undamaged = self.inputs(real, mask, noise, other, other_mask)
-        fake = generator.forward(*seen)
-        error = fake - real  # zero where the pixels are known
-        values = mask.sum() * channels
-        dfake = 2 * error / values
-
-        judged = array_module(real).concatenate([fake, mask], axis=3)  # N, H, W, C + 1
-        d = discriminator_step(discriminator, undamaged, judged, self.d_optimizer)
-        discriminator.freeze()
-        g_loss, dlogits = generator_non_saturating(discriminator.forward(judged))
-        dfake = dfake + self.adversarial * discriminator.backward(dlogits)[..., :channels]
-        discriminator.unfreeze()
-
-        generator.zero_grad()
-        generator.backward(dfake)
-        self.g_optimizer.step()
-        return d.loss, g_loss, (error * error).sum() / values
+        fake = self.generator.forward(*seen)
+        figures = inpainting_step(
+            *(self.generator, self.discriminator, self.g_optimizer, self.d_optimizer),
+            *(fake, real, mask, undamaged),
+            adversarial=self.adversarial,
+        )
+        return figures["d_loss"], figures["g_loss"], figures["mse"]

@@ -10,14 +10,17 @@
 # lesson 9 does it with convolutions.
 
 # %%
+import inspect
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from npgan import data, optim, show
+from npgan import data, optim, show, verdict
 from npgan.adversarial import discriminator_step, generator_step
-from npgan.layers import BatchNormalization, Dense, Flatten, LeakyReLU, Reshape, Sequential, Sigmoid, Tanh
+from npgan.layers import Dense, Flatten, Reshape, Sequential, Sigmoid, Tanh
 from npgan.lesson import Lesson
-from npgan.losses import binary_cross_entropy, generator_non_saturating
+from npgan.losses import binary_cross_entropy
+from npgan.networks import dense_stack
 from npgan.training import Run
 
 lesson = Lesson(
@@ -36,7 +39,7 @@ PRINTED_D = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2)  # then 1 unit and sigmoi
 lesson.step("The data")
 images = data.load(
     args.data,
-    size=args.size or 64,
+    size=64 if args.size is None else args.size,
     channels=args.channels or 3,
     count=(500 if args.quick else 2000) if args.data == "glyphs" else None,
     seed=args.seed,
@@ -55,24 +58,14 @@ print(f"{len(images)} images of shape {SHAPE}: {PIXELS} numbers each")
 #
 # The generator ends in 3 numbers for each noise vector: one pixel. The discriminator wants a whole image.
 
-
 # %%
-def hidden_layers(widths, rng, normalize):
-    """Dense, LeakyReLU and, for a generator, BatchNormalization, for each width after the first."""
-    layers = []
-    for inputs, outputs in zip(widths, widths[1:]):
-        layers += [Dense(inputs, outputs, rng=rng), LeakyReLU(0.2)]
-        if normalize:
-            layers.append(BatchNormalization(outputs, momentum=0.8))
-    return layers
-
-
 lesson.step("The printed networks meet")
+print(inspect.getsource(dense_stack))
 printed_generator = Sequential(
-    [*hidden_layers((LATENT, *PRINTED_G), rng, normalize=True), Dense(4, 3, rng=rng), Tanh()]
+    [*dense_stack((LATENT, *PRINTED_G), rng, normalize=True), Dense(4, 3, rng=rng), Tanh()]
 )
 printed_discriminator = Sequential(
-    [Flatten(), *hidden_layers((PIXELS, *PRINTED_D), rng, normalize=False), Dense(2, 1, rng=rng), Sigmoid()]
+    [Flatten(), *dense_stack((PIXELS, *PRINTED_D), rng, normalize=False), Dense(2, 1, rng=rng), Sigmoid()]
 )
 print(printed_generator.summary((LATENT,)))
 noise = rng.standard_normal((BATCH, LATENT)).astype(np.float32)
@@ -172,14 +165,14 @@ lesson.picture(figure, "double_sigmoid.png")
 def make_generator(widths, rng):
     last = Dense(widths[-1], PIXELS, rng=rng)
     last.weight.value *= 0.1 * np.float32(np.sqrt(widths[-1] / PIXELS))  # std 0.1 * sqrt(2 / PIXELS)
-    return Sequential([*hidden_layers((LATENT, *widths), rng, normalize=True), last, Tanh(), Reshape(SHAPE)])
+    return Sequential([*dense_stack((LATENT, *widths), rng, normalize=True), last, Tanh(), Reshape(SHAPE)])
 
 
 def make_discriminator(widths, rng, squashed):
     network = Sequential(
         [
             Flatten(),
-            *hidden_layers((PIXELS, *widths), rng, normalize=False),
+            *dense_stack((PIXELS, *widths), rng, normalize=False),
             Dense(widths[-1], 1, rng=rng),
             *([Sigmoid()] if squashed else []),
         ]
@@ -219,10 +212,10 @@ for name, (g_widths, d_widths, squashed, rate, steps) in VERSIONS.items():
     g_optimizer = optim.Adam(generator.parameters(), rate, beta_1=0.5)
     d_optimizer = optim.Adam(discriminator.parameters(), rate, beta_1=0.5)
     run = Run(steps=steps, step_through=args.step)
-    for _, real in zip(run, images.batches(BATCH, version_rng)):
+    for _, real in zip(run, images.batches(min(BATCH, len(images)), version_rng)):
         fake = generator.forward(draw_noise(BATCH, version_rng))  # BATCH, *SHAPE
         d = discriminator_step(discriminator, real, fake, d_optimizer)
-        g = generator_step(generator, discriminator, fake, g_optimizer, generator_non_saturating)
+        g = generator_step(generator, discriminator, fake, g_optimizer)
         run.log(d_loss=d.loss, g_loss=g.loss)
     generators[name], histories[name] = generator, run.history
 
@@ -317,7 +310,7 @@ def components(pictures, share=0.95):
     x = pictures.reshape(len(pictures), -1).astype(np.float64)
     x = x - x.mean(axis=0)
     variances = np.linalg.eigvalsh(x @ x.T)[::-1]  # as many as images; the other half of the SVD
-    parts = np.cumsum(variances) / variances.sum()
+    parts = np.cumsum(variances) / max(variances.sum(), 1e-30)  # images that are all alike have none
     return int((parts < share).sum()) + 1, parts
 
 
@@ -336,14 +329,20 @@ for index, (name, pictures) in enumerate({"real": real_sample, **samples}.items(
     print(f"{name:<16} {needed[name]:3d} components for 95% of the variance, pixel std {contrast[name]:.3f}")
     right.semilogx(np.arange(1, len(parts) + 1), parts, color=f"C{index}", label=name)
     if name in spectra:
-        relative = np.maximum(spectra[name] / spectra[name][0], 1e-9)
-        left.semilogy(np.arange(1, LATENT + 1), relative, ".-", color=f"C{index}", label=name)
+        relative = np.maximum(spectra[name] / max(spectra[name][0], 1e-30), 1e-9)
+        left.semilogy(np.arange(1, len(relative) + 1), relative, ".-", color=f"C{index}", label=name)
 right.axhline(0.95, color="black", linestyle=":", linewidth=1)
 for axes in (left, right):
     axes.grid(alpha=0.3)
     axes.legend()
 figure.tight_layout()
 lesson.picture(figure, "dimension.png")
+
+# %% [markdown]
+# ## Checks, or a verdict
+#
+# What follows from the mathematics is asserted on any data. What the pictures are like was measured on glyphs; on
+# data of your own the lesson says what came out.
 
 # %%
 lesson.step("Checks")
@@ -353,15 +352,24 @@ assert 1.0064 < floor < 1.0075, "two sigmoids: the loss has a floor"
 assert max(slopes["twice"]) < 0.3 * max(slopes["once"]), "two sigmoids: the gradient is damped"
 assert min(histories["made to run"]["d_loss"]) > 1.0064, "the floor holds in training"
 assert ranks["made to run"] <= 4 and ranks["bottleneck of 4"] <= 4, "4 units, 4 dimensions"
-assert ranks["mended"] > 50, "no narrowing, no bottleneck"
-assert all(np.isfinite(h["d_loss"]).all() for h in histories.values())
-if not args.quick and args.steps >= 1000 and args.data == "glyphs":
+if lesson.shipped:
+    assert ranks["mended"] > 50, "no narrowing, no bottleneck"
     assert contrast["mended"] > 0.5 * contrast["real"], "the mended generator uses the range of the data"
     assert contrast["mended"] > 2 * contrast["made to run"]
     assert needed["mended"] > needed["bottleneck of 4"], (
         "without the bottleneck the samples vary in more ways"
     )
-lesson.end()
+    lesson.end()
+else:
+    mended = f"{needed['mended']} components (real images {needed['real']}, bottleneck {needed['bottleneck of 4']})"
+    lesson.end(
+        verdict.lines(
+            f"the mended generator varies in {mended}, local dimension {ranks['mended']}",
+            f"its contrast is {contrast['mended']:.2f}, that of real images {contrast['real']:.2f}",
+            verdict.balance(histories["mended"]["d_loss"]),
+            f"{len(images)} images only: it may know them by heart" if len(images) < verdict.FEW else "",
+        )
+    )
 
 # %% [markdown]
 # ## Exercises

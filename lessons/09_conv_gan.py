@@ -9,23 +9,13 @@
 # Without flags it learns digits in 20 fonts. `--data mnist`, `--data photo` or `--data my_pictures/` learn those.
 
 # %%
+import inspect
+
 import numpy as np
 
-from npgan import checkpoint, data, show
+from npgan import checkpoint, data, networks, show, verdict
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
-from npgan.layers import (
-    BatchNormalization,
-    Conv2D,
-    Conv2DTranspose,
-    Dense,
-    Flatten,
-    LeakyReLU,
-    ReLU,
-    Reshape,
-    Sequential,
-    Tanh,
-)
 from npgan.lesson import Lesson
 from npgan.metrics.samples import accuracy, class_report, generate, sliced_wasserstein, train_classifier
 from npgan.optim import Adam, MovingAverage, linear_decay
@@ -53,57 +43,11 @@ args, rng = lesson.args, lesson.rng
 #
 #     28 x 28 x 1 digits      noise 64 -> 7 x 7 x 64 -> 14 x 14 x 32 -> 28 x 28 x 1
 #                             28 x 28 x 1 -> 14 x 14 x 32 -> 7 x 7 x 64 -> 3 x 3 x 128 -> one logit
-
+#
+# Both are plain functions that put layers in a row (`npgan/networks.py`), since the lessons on inpainting and the
+# benchmarks use them too. The lesson prints them below, and what they have become at this size.
 
 # %%
-def make_generator(shape: tuple[int, int, int], latent: int, width: int = 32) -> Sequential:
-    """Noise (N, latent) -> images (N, *shape) in (-1, 1)."""
-    height, wide, colours = shape
-    doublings = 0
-    while height % 2 == 0 and wide % 2 == 0 and max(height, wide) > 8:
-        height, wide, doublings = height // 2, wide // 2, doublings + 1
-    channels = width * 2 ** max(0, doublings - 1)
-    layers = [
-        Dense(latent, height * wide * channels, bias=False, rng=rng),
-        Reshape((height, wide, channels)),
-        BatchNormalization(channels),
-        ReLU(),
-    ]
-    for _ in range(doublings - 1):
-        layers += [
-            Conv2DTranspose(channels, channels // 2, 4, stride=2, padding=1, bias=False, rng=rng),
-            BatchNormalization(channels // 2),
-            ReLU(),
-        ]
-        channels //= 2
-    if doublings:
-        layers += [Conv2DTranspose(channels, colours, 4, stride=2, padding=1, rng=rng), Tanh()]
-    else:  # a size that cannot be halved: no step up, only colours
-        layers += [Conv2D(channels, colours, 3, padding=1, rng=rng), Tanh()]
-    return Sequential(layers)
-
-
-def make_discriminator(shape: tuple[int, int, int], width: int = 32) -> Sequential:
-    """Images (N, *shape) -> logits (N, 1); above zero means real."""
-    height, wide, channels = shape
-    layers = []
-    while max(height, wide) > 4 and min(height, wide) > 1:
-        layers.append(Conv2D(channels, width, 4, stride=2, padding=1, bias=not layers, rng=rng))
-        if len(layers) > 1:  # none on the pixels themselves
-            layers.append(BatchNormalization(width))
-        layers.append(LeakyReLU(0.2))
-        height, wide, channels, width = height // 2, wide // 2, width, 2 * width
-    return Sequential([*layers, Flatten(), Dense(height * wide * channels, 1, rng=rng)])
-
-
-def dcgan_weights(network: Sequential) -> Sequential:
-    """Draw all weights anew from N(0, 0.02) (Radford et al. 2016, section 4)."""
-    for name, parameter in network.named_parameters().items():
-        if name.endswith("weight"):
-            parameter.value[...] = 0.02 * rng.standard_normal(parameter.value.shape)
-    return network
-
-
 LATENT = 64
 
 # %% [markdown]
@@ -115,7 +59,7 @@ LATENT = 64
 
 # %%
 if args.generate:
-    average = MovingAverage(make_generator(lesson.resumed_shape(), LATENT).to(args.device))
+    average = MovingAverage(networks.dcgan_generator(lesson.resumed_shape(), LATENT, rng).to(args.device))
     checkpoint.load(args.resume, {"average": average})
     for start in range(0, args.generate, 256):
         count = min(256, args.generate - start)
@@ -144,8 +88,10 @@ lesson.picture(show.image_grid(train[:64], 16, scale=scale), "real.png")
 
 # %%
 lesson.step("The two networks")
-generator = dcgan_weights(make_generator(train.shape, LATENT)).to(args.device)
-discriminator = dcgan_weights(make_discriminator(train.shape)).to(args.device)
+for build in (networks.dcgan_generator, networks.dcgan_discriminator, networks.normal_weights):
+    print(inspect.getsource(build))
+generator = networks.normal_weights(networks.dcgan_generator(train.shape, LATENT, rng), rng).to(args.device)
+discriminator = networks.normal_weights(networks.dcgan_discriminator(train.shape, rng), rng).to(args.device)
 print("generator\n" + generator.summary((LATENT,)))
 print("\ndiscriminator\n" + discriminator.summary(train.shape))
 
@@ -165,13 +111,13 @@ print("\ndiscriminator\n" + discriminator.summary(train.shape))
 
 # %%
 lesson.step("Training")
-batch = min(8 if args.quick else 64, len(train))
+batch = 8 if args.quick else 64  # of noise
 generator_optimizer = Adam(generator.parameters(), linear_decay(2e-3, 0, args.steps, begin=args.steps // 2))
 discriminator_optimizer = Adam(
     discriminator.parameters(), linear_decay(4e-4, 0, args.steps, begin=args.steps // 2)
 )
 average = MovingAverage(generator)
-batches = train.batches(batch, rng)
+batches = train.batches(min(batch, len(train)), rng)
 fixed_noise = rng.standard_normal((64, LATENT), dtype=np.float32)
 untrained = generate(generator, rng.standard_normal((len(real), LATENT), dtype=np.float32), args.device)
 
@@ -255,7 +201,7 @@ print(f"   animation: {show.animation(frames, args.out / 'training.gif', scale=s
 lesson.step("How good is it?")
 n = len(real)
 drawn = generate(average.layer, rng.standard_normal((1000, LATENT), dtype=np.float32), args.device)
-others = train[rng.permutation(len(train))[:n]]
+others = train[rng.permutation(len(train))[:n]]  # with two images, one
 
 
 def distance(sample: np.ndarray) -> float:
@@ -283,16 +229,37 @@ if labels is not None:
     print(f"mean confidence {seen.confidence:.3f}; on real images {best.confidence:.3f}")
 
 # %% [markdown]
-# ## Checks
+# ## Checks, or a verdict
+#
+# What is asserted was measured with three seeds on the glyphs that the lesson ships: the classifier is right on 99.8%
+# or more, the rarest digit has 7.2% to 8.2%, the confidence is 0.913 to 0.926, the distance about a tenth of that of
+# an untrained generator. On data of your own nobody knows what can be reached. There the lesson says what came out.
 
 # %%
 assert np.isfinite(drawn).all()
-assert score < (0.95 if args.quick else 0.5) * start, "training has not brought the samples nearer"
-if (args.data, args.size, args.channels) == ("glyphs", None, None) and args.steps >= STEPS:
+if lesson.shipped:
+    assert score < 0.5 * start, "training has not brought the samples nearer"
     assert right >= 0.97, "the classifier itself is not good enough to judge"
     assert seen.smallest >= 0.03, "a digit is missing, or nearly so"
     assert seen.confidence >= 0.90, "too many samples look like no digit"
-lesson.end()
+    lesson.end()
+else:
+    gone = max(0.0, start - score) / max(start - floor, 1e-9)
+    findings = [
+        f"the samples have gone {min(gone, 1):.0%} of the way from the untrained generator to real images "
+        f"(distance {start:.3f}, now {score:.3f}, floor {floor:.3f})",
+        "" if score < start else "training has not brought them nearer: more steps",
+        verdict.balance(run.history["d_loss"]),
+        verdict.count(n),
+    ]
+    if labels is not None:
+        missing = int((seen.shares < 0.2 / classes).sum())
+        findings += [
+            f"{missing} of {classes} classes are missing, or nearly so" if missing else "",
+            f"mean confidence {seen.confidence:.3f}, on real images {best.confidence:.3f}",
+            "" if right >= 0.9 else f"the classifier is right on {right:.0%} only: do not trust what it says",
+        ]
+    lesson.end(verdict.lines(*findings))
 
 # %% [markdown]
 # ## Exercises

@@ -7,27 +7,17 @@
 # and mend it with dense layers: damaged image, mask and noise in, image out, known pixels kept.
 
 # %%
+import inspect
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from npgan import data, filling, masks, show
-from npgan.adversarial import discriminator_step
+from npgan import data, filling, masks, repair, verdict
 from npgan.backend import array_module
-from npgan.layers import (
-    BatchNormalization,
-    Concatenate,
-    Dense,
-    Flatten,
-    Layer,
-    LeakyReLU,
-    Reshape,
-    Sequential,
-    Sigmoid,
-    Tanh,
-)
+from npgan.inpainting import inpainting_step
+from npgan.layers import Concatenate, Dense, Flatten, Layer, Reshape, Sequential, Sigmoid, Tanh
 from npgan.lesson import Lesson
-from npgan.losses import generator_non_saturating
-from npgan.metrics.repair import psnr, ssim
+from npgan.networks import dense_stack
 from npgan.optim import Adam, cosine_decay
 from npgan.training import Run
 
@@ -42,17 +32,6 @@ args, rng = lesson.args, lesson.rng
 PRINTED_G = (128, 128, 64, 32, 16, 8, 4)  # then 3 units and tanh
 PRINTED_D = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2)  # then 1 unit and sigmoid
 
-
-def hidden_layers(widths, rng, normalize):
-    """Dense, LeakyReLU and, for a generator, BatchNormalization, for each width after the first."""
-    layers = []
-    for inputs, outputs in zip(widths, widths[1:]):
-        layers += [Dense(inputs, outputs, rng=rng), LeakyReLU(0.2)]
-        if normalize:
-            layers.append(BatchNormalization(outputs, momentum=0.8))
-    return layers
-
-
 # %% [markdown]
 # ## As printed
 #
@@ -65,9 +44,16 @@ def hidden_layers(widths, rng, normalize):
 
 # %%
 lesson.step("The printed networks meet")
-printed_generator = Sequential([*hidden_layers((64, *PRINTED_G), rng, True), Dense(4, 3, rng=rng), Tanh()])
+printed_generator = Sequential(
+    [*dense_stack((64, *PRINTED_G), rng, normalize=True), Dense(4, 3, rng=rng), Tanh()]
+)
 printed_discriminator = Sequential(
-    [Flatten(), *hidden_layers((64 * 64 * 3, *PRINTED_D), rng, False), Dense(2, 1, rng=rng), Sigmoid()]
+    [
+        Flatten(),
+        *dense_stack((64 * 64 * 3, *PRINTED_D), rng, normalize=False),
+        Dense(2, 1, rng=rng),
+        Sigmoid(),
+    ]
 )
 print(printed_generator.summary((64,)))
 noise = rng.standard_normal((2, 100, 64, 64), dtype=np.float32)
@@ -112,7 +98,10 @@ count = 900 if args.quick else 10_000
 images = data.load(args.data, size=args.size, channels=args.channels, count=count, seed=args.seed)
 train_images, test_images = images.split(max(1, min(1000, len(images) // 5)), rng)
 H, W, CHANNELS = SHAPE = images.shape
-PIXELS, NOISE, BATCH = H * W * CHANNELS, 16, min(64, len(train_images))
+NOISE, BATCH = 16, 64
+learned = train_images.take(
+    np.arange(max(BATCH, len(train_images))) % len(train_images)
+)  # at least one batch
 truth = test_images[:]
 hole = masks.make("centre", 1, H, W, rng)  # 1, H, W, 1
 test_masks = np.repeat(hole, len(truth), axis=0)
@@ -145,7 +134,7 @@ class DenseInpainter(Layer):
         last.weight.value *= np.float32(0.1)  # begin near grey: no speckle that would have to be unlearned
         inputs = h * w * (c + 1) + noise
         self.network = Sequential(
-            [*hidden_layers((inputs, *widths), rng, True), last, Tanh(), Reshape(shape)]
+            [*dense_stack((inputs, *widths), rng, normalize=True), last, Tanh(), Reshape(shape)]
         )
 
     def forward(self, damaged, mask, noise, train=True):
@@ -153,19 +142,23 @@ class DenseInpainter(Layer):
         painted = self.network.forward(self.join.forward(flat, train), train)  # N, H, W, C
         return self.remember(train, masks.blend(damaged, painted, mask), mask)
 
-    def backward(self, dy, input_gradient=True):
+    def backward(self, dy):
         (mask,) = self.recall(dy)
         xp, missing = array_module(dy), mask > 0.5
         nothing = xp.zeros_like(dy)
-        dflat = self.network.backward(xp.where(missing, dy, nothing))
-        dimage, dmask, dnoise = self.join.backward(dflat)
+        dimage, dmask, dnoise = self.join.backward(self.network.backward(xp.where(missing, dy, nothing)))
         ddamaged = self.flatten_image.backward(dimage) + xp.where(missing, nothing, dy)
         return ddamaged, self.flatten_mask.backward(dmask), dnoise
+
+    def backward_parameters(self, dy):
+        """Without the gradient by the inputs, which nobody reads in training."""
+        (mask,) = self.recall(dy)
+        self.network.backward_parameters(array_module(dy).where(mask > 0.5, dy, 0))
 
 
 def make_discriminator(shape, rng):
     h, w, c = shape
-    layers = hidden_layers((h * w * (c + 1), 128, 64), rng, False)
+    layers = dense_stack((h * w * (c + 1), 128, 64), rng, normalize=False)
     return Sequential([Flatten(), *layers, Dense(64, 1, rng=rng)])
 
 
@@ -175,6 +168,7 @@ def make_discriminator(shape, rng):
 #     dfake = d(mean squared error in the hole) + 0.01 * d(-log D(fake, mask))
 #
 # The error says which image stood there; the discriminator, what images look like. Lesson 11 measures the weight.
+# One step of both players (`npgan/inpainting.py`) is printed by the lesson.
 
 
 # %%
@@ -184,28 +178,21 @@ def train(generator, rng):
     g_optimizer = Adam(generator.parameters(), cosine_decay(1e-3, 1e-5, args.steps), beta_1=0.9)
     d_optimizer = Adam(discriminator.parameters(), cosine_decay(2e-4, 2e-6, args.steps))
     mask = np.repeat(hole, BATCH, axis=0)  # BATCH, H, W, 1
-    values = mask.sum() * CHANNELS
     run = Run(args.steps, step_through=args.step)
-    for _, real, other in zip(run, train_images.batches(BATCH, rng), train_images.batches(BATCH, rng)):
+    for _, real, other in zip(run, learned.batches(BATCH, rng), learned.batches(BATCH, rng)):
         noise = rng.standard_normal((BATCH, NOISE), dtype=np.float32)
         fake = generator.forward(masks.damage(real, mask), mask, noise)
-        error = fake - real  # zero at known pixels
-
-        judged = np.concatenate([fake, mask], axis=3)  # BATCH, H, W, C + 1
-        undamaged = np.concatenate([other, mask], axis=3)
-        d = discriminator_step(discriminator, undamaged, judged, d_optimizer)
-        discriminator.freeze()
-        g_loss, dlogits = generator_non_saturating(discriminator.forward(judged))
-        dfake = 2 * error / values + 0.01 * discriminator.backward(dlogits)[..., :CHANNELS]
-        discriminator.unfreeze()
-
-        generator.zero_grad()
-        generator.backward(dfake)
-        g_optimizer.step()
-        run.log(mse=(error * error).sum() / values, d_loss=d.loss, g_loss=g_loss)
+        undamaged = np.concatenate([other, mask], axis=3)  # BATCH, H, W, C + 1
+        figures = inpainting_step(
+            *(generator, discriminator, g_optimizer, d_optimizer),
+            *(fake, real, mask, undamaged),
+            adversarial=0.01,
+        )
+        run.log(**figures)
     return run.history
 
 
+print(inspect.getsource(inpainting_step))
 lesson.step("Training")
 VERSIONS = {"narrow": PRINTED_G, "mended": (512, 512)}
 noise = rng.standard_normal((len(truth), NOISE), dtype=np.float32)
@@ -240,30 +227,13 @@ lesson.picture(figure, "training.png")
 
 # %%
 lesson.step("Scored on the hole")
-scores = {}
-for name, repaired in repairs.items():
-    p = np.minimum(psnr(repaired, truth, test_masks), 60)
-    s = ssim(repaired, truth, test_masks)
-    scores[name] = p.mean()
-    print(f"{name:<9} PSNR {p.mean():5.2f} +- {p.std():.2f} dB   SSIM {s.mean():.3f} +- {s.std():.3f}")
-
-rows = 5
-columns = {"original": truth, "damaged": damaged, **repairs}
-figure = Figure(figsize=(1.4 * len(columns), 1.65 * rows))
-for row in range(rows):
-    for column, (name, pictures) in enumerate(columns.items()):
-        axes = figure.add_subplot(rows, len(columns), row * len(columns) + column + 1, xticks=[], yticks=[])
-        axes.imshow(show.to_pixels(pictures[row]).squeeze(), cmap="gray", vmin=0, vmax=255)
-        if row == 0:
-            axes.set_title(name, fontsize=10)
-        if name in repairs:
-            one = slice(row, row + 1)
-            axes.set_xlabel(f"{psnr(pictures[one], truth[one], hole)[0]:.1f} dB", fontsize=9)
-figure.tight_layout(pad=0.4)
-lesson.picture(figure, "repairs.png")
+scores = {name: repair.score(repaired, truth, test_masks) for name, repaired in repairs.items()}
+print(repair.table(scores))
+shown = repair.Problem(train_images, truth, test_masks, "centre", damaged)
+lesson.picture(repair.comparison(shown, repairs, rows=5), "repairs.png")
 
 # %% [markdown]
-# ## Checks
+# ## Checks, or a verdict
 
 # %%
 assert output.shape == (2, 100, 64, 3) and "19200 features" in shape_error
@@ -271,13 +241,24 @@ assert np.argwhere(moved).tolist() == [[0, 40, 20]]
 known = np.broadcast_to(test_masks < 0.5, truth.shape)
 for name, repaired in repairs.items():
     assert np.array_equal(repaired[known], truth[known]), f"{name}: a known pixel has changed"
-turned = generators["mended"].forward(masks.damage(truth, 1 - test_masks), 1 - test_masks, noise, train=False)
-assert not np.array_equal(turned[known], truth[known]), "the mask is not looked at"
-assert scores["mended"] > scores["mean"]
-if args.steps >= 1500 and args.data == "glyphs":
-    assert scores["mended"] > scores["nearest"] + 1, "it does no better than remember"
-    assert scores["mended"] > scores["narrow"] + 1, "the narrow layers do not matter?"
-lesson.end()
+gain = {name: scores["mended"].psnr - other.psnr for name, other in scores.items()}
+if lesson.shipped:
+    turned = generators["mended"].forward(
+        masks.damage(truth, 1 - test_masks), 1 - test_masks, noise, train=False
+    )
+    assert not np.array_equal(turned[known], truth[known]), "the mask is not looked at"
+    assert gain["nearest"] > 1, "it does no better than remember"
+    assert gain["narrow"] > 1, "the narrow layers do not matter?"
+    lesson.end()
+else:
+    best = max(("mean", "harmonic", "nearest"), key=lambda name: scores[name].psnr)
+    lesson.end(
+        verdict.lines(
+            f"{gain[best]:+.1f} dB over the best fill ({best}), {gain['narrow']:+.1f} dB over the narrow network",
+            verdict.balance(histories["mended"]["d_loss"]),
+            verdict.count(len(truth)),
+        )
+    )
 
 # %% [markdown]
 # ## Exercises

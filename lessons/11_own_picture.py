@@ -18,25 +18,23 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from npgan import data, masks, show
-from npgan.adversarial import discriminator_step
+from npgan import data, masks, show, verdict
 from npgan.backend import array_module, to_device, to_numpy
 from npgan.errors import DataError
 from npgan.filling import harmonic_fill, patch_detail, patch_fill
+from npgan.inpainting import inpainting_step
 from npgan.layers import (
     BatchNormalization,
     Concatenate,
     Conv2D,
     Conv2DTranspose,
-    Dense,
-    Flatten,
     Layer,
     LeakyReLU,
     Sequential,
 )
 from npgan.lesson import Lesson
-from npgan.losses import generator_non_saturating
 from npgan.metrics.repair import psnr, ssim
+from npgan.networks import dcgan_discriminator, double, halve
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
 
@@ -215,29 +213,9 @@ class Corrector(Layer):
     """Filled image (N, H, W, C), mask and noise (N, H, W, 1) -> repaired image; known pixels bit for bit."""
 
     def __init__(self, channels: int, rng: np.random.Generator, width: int = 24):
-        def down(inputs, outputs):
-            return Sequential(
-                [
-                    Conv2D(inputs, outputs, 4, stride=2, padding=1, bias=False, rng=rng),
-                    BatchNormalization(outputs),
-                    LeakyReLU(0.2),
-                ]
-            )
-
-        def up(inputs, outputs):
-            return Sequential(
-                [
-                    Conv2DTranspose(inputs, outputs, 4, stride=2, padding=1, bias=False, rng=rng),
-                    BatchNormalization(outputs),
-                    LeakyReLU(0.2),
-                ]
-            )
-
-        self.down1, self.down2, self.down3 = (
-            down(channels + 2, width),
-            down(width, 2 * width),
-            down(2 * width, 4 * width),
-        )
+        self.down1 = halve(channels + 2, width, rng)
+        self.down2 = halve(width, 2 * width, rng)
+        self.down3 = halve(2 * width, 4 * width, rng)
         self.middle = Sequential(
             [
                 Conv2D(4 * width, 4 * width, 3, padding=1, bias=False, rng=rng),
@@ -245,7 +223,7 @@ class Corrector(Layer):
                 LeakyReLU(0.2),
             ]
         )
-        self.up3, self.up2 = up(4 * width, 2 * width), up(4 * width, width)
+        self.up3, self.up2 = double(4 * width, 2 * width, rng), double(4 * width, width, rng)
         self.up1 = Conv2DTranspose(2 * width, channels, 4, stride=2, padding=1, rng=rng)
         self.up1.weight.value *= np.float32(0.01)
         self.join_input, self.join2, self.join1 = Concatenate(), Concatenate(), Concatenate()
@@ -259,37 +237,27 @@ class Corrector(Layer):
         y = masks.blend(filled, filled + self.up1.forward(u, train), mask)  # N, H, W, C
         return self.remember(train, y, mask)
 
-    def backward(self, dy, input_gradient=True):
+    def backward(self, dy):
+        dfilled, dmask, dnoise = self.join_input.backward(self.down1.backward(self._to_first(dy)))
+        return dy + dfilled, dmask, dnoise
+
+    def backward_parameters(self, dy):
+        self.down1.backward_parameters(self._to_first(dy))
+
+    def _to_first(self, dy):
+        """The gradient by the output of the first layer, a: it goes two ways, so there are two to add."""
         (mask,) = self.recall(dy)
         dhole = array_module(dy).where(mask > 0.5, dy, 0)
         du, da = self.join1.backward(self.up1.backward(dhole))
         du, db = self.join2.backward(self.up2.backward(du))
         db = db + self.down3.backward(self.middle.backward(self.up3.backward(du)))
-        dfilled, dmask, dnoise = self.join_input.backward(self.down1.backward(da + self.down2.backward(db)))
-        return dy + dfilled, dmask, dnoise
-
-
-def make_discriminator(channels: int, width: int = 16) -> Sequential:
-    """Image and mask (N, side, side, C + 1) -> logits (N, 1)."""
-    return Sequential(
-        [
-            Conv2D(channels + 1, width, 4, stride=2, padding=1, rng=rng),
-            LeakyReLU(0.2),
-            Conv2D(width, 2 * width, 4, stride=2, padding=1, bias=False, rng=rng),
-            BatchNormalization(2 * width),
-            LeakyReLU(0.2),
-            Conv2D(2 * width, 4 * width, 4, stride=2, padding=1, bias=False, rng=rng),
-            BatchNormalization(4 * width),
-            LeakyReLU(0.2),
-            Flatten(),
-            Dense((side // 8) ** 2 * 4 * width, 1, rng=rng),
-        ]
-    )
+        return da + self.down2.backward(db)
 
 
 lesson.step("The two networks")
 generator = Corrector(channels, rng).to(args.device)
-discriminator = make_discriminator(channels).to(args.device)
+discriminator = dcgan_discriminator((side, side, channels + 1), rng, width=16, smallest=side // 8)
+discriminator.to(args.device)
 print(f"weights: generator {sum(p.value.size for p in generator.parameters()):,}, ", end="")
 print(f"discriminator {sum(p.value.size for p in discriminator.parameters()):,}")
 
@@ -333,27 +301,16 @@ for step in run:
         to_device(np.ascontiguousarray(a[chosen][flip]), args.device)
         for a in (truth, filled, windows_missing, known_holes)
     )
-    xp = array_module(real)
     fake = generator.forward(inputs, holes, draw_noise(BATCH, side, side))
-    error = (fake - real) * counted
-    loss = (error * error).sum() / (counted.sum() * channels)
-    dfake = 2 * error / (counted.sum() * channels)
-
-    d_loss = g_loss = 0.0
-    if step >= args.steps // 3:
-        judged = xp.concatenate([fake, holes], axis=3)
-        d_loss = discriminator_step(
-            discriminator, xp.concatenate([real, holes], axis=3), judged, d_optimizer
-        ).loss
-        discriminator.freeze()
-        g_loss, dlogits = generator_non_saturating(discriminator.forward(judged))
-        dfake = dfake + ADVERSARIAL_WEIGHT * discriminator.backward(dlogits)[..., :channels]
-        discriminator.unfreeze()
-    generator.zero_grad()
-    generator.backward(dfake)
-    g_optimizer.step()
+    undamaged = array_module(real).concatenate([real, holes], axis=3) if step >= args.steps // 3 else None
+    figures = inpainting_step(
+        *(generator, discriminator, g_optimizer, d_optimizer),
+        *(fake, real, holes, undamaged),
+        adversarial=ADVERSARIAL_WEIGHT,
+        counted=counted,
+    )
     average.update()
-    run.log(mse=loss, d_loss=d_loss, g_loss=g_loss)
+    run.log(**{"mse": 0.0, "d_loss": 0.0, "g_loss": 0.0} | figures)
 
 # %% [markdown]
 # ## The repair
@@ -409,15 +366,24 @@ lesson.picture(figure, "comparison.png")
 print(f"{time.perf_counter() - started:.0f} s")
 
 # %% [markdown]
-# ## Checks
+# ## Checks, or a verdict
 
 # %%
 assert np.array_equal(np.where(missing, 0, whole), np.where(missing, 0, picture)), "a known pixel has changed"
 assert np.isfinite(repaired).all()
-if not args.image and args.steps >= STEPS:
+if lesson.shipped and not args.image and not args.mask:
     assert scores["GAN"] >= scores["harmonic"], "what was learned is worse than no learning at all"
     assert scores["GAN, detail"] >= scores["harmonic, detail"], "detail alone would have done as well"
-lesson.end()
+    lesson.end()
+else:
+    gains = [scores[name] - scores["harmonic"] for name in ("GAN", "GAN, detail")] if scores else []
+    lesson.end(
+        verdict.lines(
+            "{:+.1f} dB over the harmonic fill, {:+.1f} with detail".format(*gains) if gains else "",
+            "" if scores else f"nobody knows what stood in the hole: look at {args.out / 'comparison.png'}",
+            verdict.balance(run.history["d_loss"]),
+        )
+    )
 
 # %% [markdown]
 # ## Exercises

@@ -13,10 +13,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from npgan import backend, checkpoint, parallel, show
+from npgan import backend, checkpoint, show
 from npgan.claim import claim
 from npgan.data.images import Images
 from npgan.errors import DataError
+from npgan.fast import parallel
 from npgan.voice import prepare, printable, say
 from npgan.whole_file import sweep, whole_file, write_kept, write_or_keep
 

@@ -1,6 +1,5 @@
 """The benchmarks: their games, clock, arithmetic, model and tables, on networks of a few pixels."""
 
-import ast
 import csv
 import itertools
 from pathlib import Path
@@ -21,7 +20,7 @@ import timing
 import work
 from layer_table import make
 
-from npgan import masks
+from npgan import masks, repair
 from npgan.backend import to_device
 from npgan.layers import Conv2D, Conv2DTranspose, Dense, Flatten, LeakyReLU, Sequential
 
@@ -62,19 +61,6 @@ def double(monkeypatch):
 # The games -----------------------------------------------------------------------------------------------
 
 
-def lesson_11(*names: str) -> dict:
-    """The namespace of lesson 11 with its imports and what it defines by these names; no more of it runs."""
-    source = (Path(__file__).parents[1] / "lessons" / "11_conv_inpainting.py").read_text(encoding="utf-8")
-    nodes = [
-        node
-        for node in ast.parse(source).body
-        if isinstance(node, ast.Import | ast.ImportFrom) or getattr(node, "name", "") in names
-    ]
-    namespace = {}
-    exec(compile(ast.Module(nodes, []), "lesson 11", "exec"), namespace)
-    return namespace
-
-
 class OneStep(list):
     """What lesson 11 takes for a run, without its progress."""
 
@@ -85,22 +71,23 @@ class OneStep(list):
         self.figures = figures
 
 
-def test_a_round_of_repairing_is_that_of_lesson_11(rng):
+def test_a_round_of_repairing_is_that_of_lesson_11(rng, monkeypatch):
     shape = 8, 12, 2
     game = networks.inpainting_gan(shape, 16, rng).start(dtype=np.float64)
     real, mask, noise, other, other_mask = batch = [array.astype(float) for array in game.draw(5, rng)]
     np.testing.assert_array_equal(mask, masks.make("centre", 5, 8, 12, rng))
 
-    lesson = lesson_11("convolution", "transposed", "Inpainter", "make_discriminator", "train")
-    network = lesson["Inpainter"](shape, rng).astype(float)
-    judge = lesson["make_discriminator"](shape, rng).astype(float)
+    network = networks.Inpainter(shape, rng).astype(float)
+    judge = networks.inpainting_discriminator(shape, rng).astype(float)
     network.load_state(game.generator.state())
     judge.load_state(game.discriminator.state())
     batches = iter([(real, mask, noise), (other, other_mask, None)])
-    lesson |= {"SHAPE": shape, "CHANNELS": 2, "args": SimpleNamespace(device="numpy", step=False)}
-    lesson |= {"draw": lambda count, rng: next(batches), "make_discriminator": lambda shape, rng: judge}
-    lesson["start_run"] = lambda name, steps, parts: OneStep(steps)
-    _, run = lesson["train"]("one", network, 1, rng, adversarial=game.adversarial, rate=5e-4)
+    monkeypatch.setattr(repair, "inpainting_discriminator", lambda shape, rng: judge)
+    problem = SimpleNamespace(shape=shape, draw=lambda count, rng, device: next(batches))
+    lesson = SimpleNamespace(args=SimpleNamespace(device="numpy"))
+    series = SimpleNamespace(lesson=lesson, run=lambda name, steps, parts: OneStep(steps))
+    weight, rate = game.adversarial, game.g_adam["learning_rate"]
+    _, run = repair.train(series, problem, "one", network, 1, rng, adversarial=weight, rate=rate)
 
     assert game.step(*batch) == pytest.approx([run.figures[name] for name in ("d_loss", "g_loss", "mse")])
     for ours, theirs in ((game.generator, network), (game.discriminator, judge)):

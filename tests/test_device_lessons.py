@@ -1,6 +1,7 @@
 """Lessons on the device: the figures of NumPy from the same seed, two uploads a step, no waiting but for pictures.
 
-Every lesson that has --device and trains with `Run` is taken, so a new one is tested once its file is there.
+Every lesson that has --device and trains with `Run` or a `Series` of them is taken, so a new one is tested once its
+file is there.
 """
 
 import runpy
@@ -21,14 +22,23 @@ ROOT = Path(__file__).parents[1]
 LESSONS = {
     path.stem: path
     for path in sorted((ROOT / "lessons").glob("[0-9]*.py"))
-    if "device=True" in (text := path.read_text()) and "Run(" in text
+    if "device=True" in (text := path.read_text()) and ("Run(" in text or "Series(" in text)
 }
+GO_ON = {"11_trade_off", "11_search"}  # from what 11_conv_inpainting has trained
 UPLOADS = {"07_adversarial_game": 2, "09_conv_gan": 2}  # a step: the batch and the noise
 MOST_UPLOADS = 6  # of any other lesson: two batches, say, with a mask and noise for each
 
 
 def test_the_lessons_that_train_on_the_device_are_found():
-    assert UPLOADS.keys() <= LESSONS.keys()
+    assert UPLOADS.keys() | GO_ON | {"11_conv_inpainting", "11_own_picture"} <= LESSONS.keys()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a run of lesson 11 on the host."""
+    folder = tmp_path_factory.mktemp("trained")
+    run_lesson(LESSONS["11_conv_inpainting"], "auto", folder)
+    return folder
 
 
 class Watch:
@@ -72,7 +82,7 @@ def in_one_piece(monkeypatch):
             monkeypatch.setattr(module, "over_pieces", lambda work, like, count, *_: [work(slice(0, count))])
 
 
-def run_lesson(path, device, folder):
+def run_lesson(path, device, folder, *flags):
     """Run a lesson in this process, with --quick; returns its Watch. On "auto" CuPy is not there."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         if device == "auto":
@@ -80,7 +90,9 @@ def run_lesson(path, device, folder):
             # The others' quick batches fit one piece as they are, but in a free-threaded Python, which shares them.
             if path.stem.startswith("11") or not interpreter_lock():
                 in_one_piece(monkeypatch)
-        monkeypatch.setattr(sys, "argv", [str(path), "--quick", "--device", device, "--out", str(folder)])
+        monkeypatch.setattr(
+            sys, "argv", [str(path), "--quick", "--device", device, "--out", str(folder), *flags]
+        )
         monkeypatch.setattr(sys, "excepthook", sys.excepthook)
         watch = Watch(monkeypatch)
         with strict_cupy.forbid_float64():
@@ -90,13 +102,15 @@ def run_lesson(path, device, folder):
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_lesson_gives_the_figures_of_numpy_with_two_uploads_a_step_and_no_waiting(
-    cupy, leeway, tmp_path, capsys, name
+    cupy, leeway, tmp_path, capsys, name, request
 ):
-    host = run_lesson(LESSONS[name], "auto", tmp_path / "numpy")
+    flags = ["--trained", str(request.getfixturevalue("trained"))] if name in GO_ON else []
+    capsys.readouterr()
+    host = run_lesson(LESSONS[name], "auto", tmp_path / "numpy", *flags)
     printed = capsys.readouterr()
     said = [line for line in (printed.out + printed.err).splitlines() if "GPU" in line]
     assert said == [f"device: NumPy {np.__version__} (no GPU: CuPy is not installed)"]
-    device = run_lesson(LESSONS[name], "cupy", tmp_path / "cupy")
+    device = run_lesson(LESSONS[name], "cupy", tmp_path / "cupy", *flags)
     for ours, theirs in zip(host.runs, device.runs, strict=True):
         assert ours.history.keys() == theirs.history.keys() and ours.history
         for figure, values in ours.history.items():

@@ -15,11 +15,13 @@ from layer_table import off_zero
 from PIL import Image
 from strategies import at_least, seeds
 
-from npgan import masks
+from npgan import checkpoint, masks, networks, repair
 from npgan.backend import to_device, to_numpy
 from npgan.data import DataError, read_picture
 from npgan.gradcheck import GradientError, check_layer
+from npgan.inpainting import inpainting_step
 from npgan.layers import Concatenate, Dense, Layer, LeakyReLU, Reshape, Sequential, Tanh
+from npgan.optim import SGD
 
 LESSONS = Path(__file__).parents[1] / "lessons"
 
@@ -118,8 +120,23 @@ def dense(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def conv(tmp_path_factory):
-    return run_lesson("11_conv_inpainting.py", tmp_path_factory.mktemp("11"))
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def conv(out):
+    return run_lesson("11_conv_inpainting.py", out / "11_conv_inpainting")
+
+
+@pytest.fixture(scope="module")
+def trade_off(conv, out):
+    return run_lesson("11_trade_off.py", out / "11_trade_off")
+
+
+@pytest.fixture(scope="module")
+def search(conv, out):
+    return run_lesson("11_search.py", out / "11_search")
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +149,7 @@ def make_dense(names, rng):
 
 
 def make_conv(names, rng, skips=True):
-    return names["Inpainter"]((8, 8, 2), rng, width=2, code=5, noise=3, skips=skips), [(8, 8, 2), (3,)]
+    return networks.Inpainter((8, 8, 2), rng, width=2, code=5, noise=3, skips=skips), [(8, 8, 2), (3,)]
 
 
 def make_own(names, rng):
@@ -255,9 +272,9 @@ def test_a_generator_gives_the_same_numbers_on_the_device(which, request, monkey
 
 def test_turning_the_mask_around_makes_the_repair_worse(conv):
     """A quick training is enough: with the mask turned, the hole stays as the damage left it."""
-    truth, holes = conv["truth"][:100], conv["test_masks"][:100]
-    network, rng = conv["starts"][0], np.random.default_rng(0)
-    right = conv["repair"](network, truth, holes, rng)
+    truth, holes = conv["truth"][:100], conv["holes"][:100]
+    network, rng = conv["gans"][0], np.random.default_rng(0)
+    right = repair.repair(network, truth, holes, rng, "numpy")
     x = masks.damage(truth, holes)
     noise = rng.standard_normal((100, network.noise), dtype=np.float32)
     turned = network.forward(x, 1 - holes, noise, train=False)
@@ -265,10 +282,93 @@ def test_turning_the_mask_around_makes_the_repair_worse(conv):
     assert error[0] < 0.98 * error[1]
 
 
-def test_the_lessons_write_their_pictures(conv, dense, own):
+def test_a_quick_training_learns_something_and_looks_at_the_mask(conv, dense):
+    """What the full lessons assert on their own data, as far as seconds go."""
+    truth, holes = conv["truth"], conv["holes"]
+    untrained = networks.Inpainter(conv["SHAPE"], np.random.default_rng(0))
+    before = repair.repair(untrained, truth, holes, np.random.default_rng(0), "numpy")
+    results = conv["results"]
+    assert results["reconstruction"].psnr > repair.score(before, truth, holes).psnr + 0.5
+    assert results["GAN"].psnr > results["mean"].psnr
+    assert dense["scores"]["mended"].psnr > dense["scores"]["mean"].psnr
+
+
+@every_generator
+def test_the_gradients_of_the_weights_do_not_need_that_of_the_input(which, request):
+    rng, network, shapes, holes, x = set_up(which, request, 6)
+    packed = Packed(network.astype("float64"), shapes, constant=[(1, holes.astype("float64"))])
+    y = packed.forward(x)
+    dy = rng.standard_normal(y.shape)
+    network.zero_grad()
+    packed.backward(dy)
+    wanted = [parameter.grad.copy() for parameter in network.parameters()]
+    network.zero_grad()
+    packed.forward(x)
+    assert network.backward(dy, input_gradient=False) is None
+    assert all(np.array_equal(a, p.grad) for a, p in zip(wanted, network.parameters()))
+
+
+@pytest.mark.parametrize("partly", [False, True])
+def test_a_step_of_repair_follows_the_gradient_of_both_teachers(partly):
+    """The weights' change by plain descent, against finite differences of the loss that the docstring states."""
+    checked, seed = 0, 0
+    while checked < 5:
+        rng, seed = np.random.default_rng(seed), seed + 1
+        generator = networks.Inpainter((8, 8, 2), rng, width=2, code=5, noise=3).astype(float)
+        judge = networks.inpainting_discriminator((8, 8, 2), rng, width=2).astype(float)
+        for network in (generator, judge):
+            for parameter in network.parameters():
+                parameter.value[...] = off_zero(rng, parameter.value.shape, 0.1, 0.6)
+        holes = masks.make("rectangles", 6, 8, 8, rng).astype(float)
+        counted = holes * (rng.random(holes.shape) < 0.7) if partly else None
+        real, other = rng.uniform(-1, 1, (2, 6, 8, 8, 2))
+        inputs = [masks.damage(real, holes), holes, rng.standard_normal((6, 3))]
+
+        def loss(generator=generator, judge=judge, inputs=inputs, real=real, holes=holes, counted=counted):
+            fake = generator.forward(*inputs)
+            wrong = (fake - real)[np.broadcast_to((holes if counted is None else counted) > 0.5, real.shape)]
+            logits = judge.forward(np.concatenate([fake, holes], axis=3))
+            return 0.7 * np.mean(wrong**2) + 0.3 * np.mean(np.log1p(np.exp(-logits)))
+
+        if near_a_kink(generator, loss):
+            continue
+        before = [parameter.value.copy() for parameter in generator.parameters()]
+        figures = inpainting_step(
+            *(generator, judge, SGD(generator.parameters(), 1.0), SGD(judge.parameters(), 1e-300)),
+            *(generator.forward(*inputs), real, holes, np.concatenate([other, holes], axis=3)),
+            **{"reconstruction": 0.7, "adversarial": 0.3, "counted": counted},
+        )
+        gradient = [a - parameter.value for a, parameter in zip(before, generator.parameters())]
+        values = []
+        direction = [rng.standard_normal(a.shape) for a in before]
+        for sign in (-1, 1):
+            for parameter, a, d in zip(generator.parameters(), before, direction):
+                parameter.value[...] = a + sign * 1e-6 * d
+            values.append(loss())
+        slope = sum((g * d).sum() for g, d in zip(gradient, direction))
+        assert (values[1] - values[0]) / 2e-6 == pytest.approx(slope, rel=1e-6)
+        assert 0.7 * figures["mse"] + 0.3 * figures["g_loss"] == pytest.approx(np.mean(values), rel=1e-6)
+        assert not any(layer.frozen for layer in judge.walk())
+        checked += 1
+
+
+def test_a_follower_starts_from_the_weights_that_lesson_11_has_trained(conv, trade_off, out):
+    """The averaged weights of the first seed's reconstruction, and the very images and holes."""
+    found = checkpoint.in_folder(out / "11_conv_inpainting" / "reconstruction-0")[-1]
+    start = trade_off["start"]()
+    with np.load(found) as arrays:
+        for name, value in start.state().items():
+            assert np.array_equal(value, arrays[f"average/layer.{name}"]), name
+    for name in ("truth", "holes", "damaged"):
+        assert np.array_equal(trade_off[name], conv[name])
+
+
+def test_the_lessons_write_their_pictures(conv, trade_off, search, dense, own):
     for names, pictures in (
         (dense, ["training.png", "repairs.png"]),
-        (conv, ["repairs.png", "trade_off.png", "diversity.png", "losses.png"]),
+        (conv, ["repairs.png", "losses.png"]),
+        (trade_off, ["repairs.png", "trade_off.png", "diversity.png"]),
+        (search, ["repairs.png", "drawn.png"]),
         (own, ["comparison.png", "repaired.png"]),
     ):
         for picture in pictures:
@@ -279,22 +379,22 @@ def test_the_lessons_write_their_pictures(conv, dense, own):
 # Search --------------------------------------------------------------------------------------------------
 
 
-def test_search_finds_the_noise_of_an_image_that_the_generator_can_draw(conv):
+def test_search_finds_the_noise_of_an_image_that_the_generator_can_draw(search):
     """Known pixels alone lead to z, and the hole follows."""
     rng = np.random.default_rng(0)
-    h, w, c = conv["SHAPE"]
+    h, w, c = search["SHAPE"]
     generator = Sequential([Dense(4, h * w * c, rng=rng), Reshape((h, w, c)), Tanh()])
     z = rng.standard_normal((5, 4)).astype(np.float32)
     images = generator.forward(z, train=False)
     before = generator.state()
     holes = masks.make("centre", 5, h, w, rng)
-    found = conv["search"](generator, masks.damage(images, holes), holes, rng, 400, latent=4)
+    found = search["search"](generator, masks.damage(images, holes), holes, rng, 400, latent=4)
     known = np.broadcast_to(holes < 0.5, images.shape)
     assert np.array_equal(found[known], images[known])
     assert np.abs(found - images).max() < 0.1
     assert all(np.array_equal(before[name], array) for name, array in generator.state().items())
     assert not any(parameter.grad.any() for parameter in generator.parameters())
-    turned = conv["search"](generator, masks.damage(images, 1 - holes), 1 - holes, rng, 400, latent=4)
+    turned = search["search"](generator, masks.damage(images, 1 - holes), 1 - holes, rng, 400, latent=4)
     assert np.array_equal(turned[~known], images[~known])
 
 
