@@ -6,16 +6,14 @@ from a mask is `masks > 0.5`. Masks are drawn on the host, from an explicit nump
 """
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from npgan.backend import Array, array_module, device_of, to_device
-from npgan.data.folder import FORMATS
 from npgan.data.images import check_whole
+from npgan.data.picture import decode, opaque, open_picture, reason
 from npgan.errors import DataError
 
 SMALLEST = 4  # pixels a side; in a smaller image a hole may leave nothing to look at
@@ -125,19 +123,20 @@ def load_mask(path: str | os.PathLike, size: int | tuple[int, int]) -> np.ndarra
     """
     height, width = (size, size) if isinstance(size, int | np.integer) else size
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, about harmless metadata and large sizes
-            with Image.open(path, formats=FORMATS) as image:
-                if image.size != (width, height):  # checked before anything is decoded
-                    raise DataError(
-                        f"{path}: wanted a mask of {width} x {height} pixels (width x height), "
-                        f"got {image.width} x {image.height}"
-                    )
-                grey = _as_grey(image)
-    except DataError:
-        raise
+        with open_picture(path) as image:
+            got = image.size
+            if sorted(got) == sorted(
+                (width, height)
+            ):  # checked before anything is decoded, which may turn it
+                image = opaque(decode(image, 1), 1, "black")
+                got = image.size
+            if got != (width, height):
+                raise DataError(
+                    f"wanted a mask of {width} x {height} pixels (width x height), got {got[0]} x {got[1]}"
+                )
+            grey = np.asarray(image)
     except Exception as error:  # a decoder fed with a broken file may raise anything
-        raise DataError(f"{path}: cannot be read as a mask ({error})") from None
+        raise DataError(f"{path}: cannot be read as a mask ({reason(error)})") from None
     missing = grey > 127
     if missing.all() or not missing.any():
         raise DataError(
@@ -217,13 +216,3 @@ def _near_segment(
         (y * dy + x * dx) / np.maximum(dy**2 + dx**2, 1e-9), 0, 1
     )  # of the nearest point on the line
     return (y - along * dy) ** 2 + (x - along * dx) ** 2 <= radius[:, None, None] ** 2
-
-
-def _as_grey(image: Image.Image) -> np.ndarray:
-    """Decode to uint8 grey, transparent parts laid on black."""
-    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion would clip them at 255
-        return (np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)
-    if image.mode in ("LA", "RGBA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return np.asarray(image.convert("L"))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npgan.data import DataError, Images
-from npgan.data.convert import convert
+from npgan.data.convert import LUMA, convert
 
 
 def numbered(n: int, h: int = 2, w: int = 3) -> Images:
@@ -27,6 +27,15 @@ def values(x: np.ndarray) -> list[int]:
         (np.array([0, 0.25, 1], np.float32), [-1, -0.5, 1]),
         (np.array([-1, 0.25, 0.5], np.float16), [-1, 0.25, 0.5]),
         (np.array([-1, 0.25, 1], ">f4"), [-1, 0.25, 1]),
+        (np.array([0, 51, 255], np.int64), [-1, -0.6, 1]),
+        (np.array([0, 51, 255], np.uint16), [-1, -0.6, 1]),
+        (np.array([0, 1, 1], np.int8), [-1, 1, 1]),
+        (np.array([-1, 0, 1], np.int32), [-1, 0, 1]),
+        (np.array([False, True, True]), [-1, 1, 1]),
+        (np.array([0, 0.25, 1.000001]), [-1, -0.5, 1]),  # rounding
+        (np.array([-0.000001, 0.25, 1]), [-1, -0.5, 1]),
+        (np.array([0, 51, 255.001]), [-1, -0.6, 1]),
+        (np.array([-1.000001, 0.25, 1]), [-1, 0.25, 1]),
     ],
 )
 def test_ranges(given_, wanted):
@@ -65,15 +74,49 @@ def test_a_part_keeps_the_range_of_the_whole():
         (np.zeros((2, 1, 8, 8), np.uint8), r"transpose"),
         (np.zeros((8, 8, 3), np.uint8), r"got \(8, 8, 3\)"),
         (np.zeros((0, 8, 8, 3), np.uint8), "empty"),
-        (np.zeros((2, 8, 8, 3), np.int64), "dtype int64"),
+        (np.zeros((2, 8, 8, 3), complex), "dtype complex128"),
         (np.zeros((2, 8, 8, 3), object), "dtype object"),
         (np.full((2, 8, 8, 3), -3.0), r"\[-3, -3\]"),
-        (np.full((2, 8, 8, 3), 256.0), r"\[256, 256\]"),
+        (np.full((2, 8, 8, 3), 256.0), r"\[256, 256\]$"),
+        (np.arange(-300, 84).reshape(2, 8, 8, 3), r"\[-300, 83\]; .* save \(images - \(-300\)\) / 383"),
+        (np.linspace(-1.1, 1, 384).reshape(2, 8, 8, 3), r"\[-1\.1, 1\]"),
     ],
 )
 def test_bad_arrays(pixels, message):
     with pytest.raises(DataError, match=f"^faces: .*{message}"):
         Images(pixels, name="faces")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, bool, np.uint16])
+def test_other_numbers_are_converted(dtype):
+    pixels = np.random.default_rng(0).integers(0, 2 if dtype is bool else 256, (3, 6, 6, 3)).astype(dtype)
+    images = Images(pixels)
+    small = convert(images, size=3, channels=1)
+    assert small.pixels.dtype == np.float32 and small[:].shape == (3, 3, 3, 1)
+    wanted = images[:].reshape(3, 3, 2, 3, 2, 3).mean(axis=(2, 4)) @ LUMA
+    assert np.abs(small[:].mean() - wanted.mean()) < 0.1 and small[:].std() > 0
+
+
+def test_the_range_that_was_taken_is_told():
+    assert (
+        "values from 0 to 0.5, taken as those of the range [0, 1]"
+        in Images(np.linspace(0, 0.5, 64).reshape(1, 8, 8)).notes[0]
+    )
+    assert Images(np.zeros((1, 8, 8), np.uint8)).notes == ()
+
+
+def test_one_image_cannot_be_split():
+    with pytest.raises(DataError, match="numbered: holds one image, wanted at least 2"):
+        numbered(1).split(1, np.random.default_rng(0))
+
+
+def test_conversions_are_told():
+    rgb = Images(np.zeros((2, 24, 40, 3), np.uint8), name="faces")
+    assert convert(rgb, 16, 1).notes == (
+        "faces: images of 40x24 pixels: cut square and resized to 16x16; colour turned grey",
+    )
+    assert convert(convert(rgb, channels=1), channels=3).notes[1].endswith("grey given three equal channels")
+    assert convert(rgb, channels=3).notes == ()
 
 
 def test_nan_is_counted_and_located():

@@ -4,6 +4,7 @@ Run as a program (`python tests/test_fuzz.py FOLDER`) this reads over 2,000 of t
 runs it in a process of its own, so that the peak memory is that of the readers.
 """
 
+import contextlib
 import gzip
 import io
 import json
@@ -11,7 +12,6 @@ import os
 import struct
 import subprocess
 import sys
-import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -162,13 +162,12 @@ def main(top: Path) -> None:
         path = folder / name
         folder.mkdir(exist_ok=True)
         path.write_bytes(content)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # labels that do not fit, pictures left out
-            try:
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # labels that do not fit, pictures left out
                 read(folder if name.endswith(".png") else path)
-                counts[f"{kind}: read"] += 1
-            except DataError:
-                counts[f"{kind}: DataError"] += 1
+            counts[f"{kind}: read"] += 1
+        except DataError:
+            counts[f"{kind}: DataError"] += 1
         assert [p.name for p in folder.iterdir()] == [name] and path.read_bytes() == content
         path.unlink()
 
@@ -236,9 +235,9 @@ def bombs():
             for _ in range(2**8):
                 member.write(bytes(2**20))
     yield "bomb: npz", "a.npz", file.getvalue()
-    for side, kind in ((30_000, "bomb: png"), (8_000, "bomb within limits: png")):
+    for side, kind in ((30_000, "bomb: png"), (6_600, "bomb within limits: png")):
         body = struct.pack(">IIBBBBB", side, side, 8, 6, 0, 0, 0)
-        rows = with_zeros(b"", 8_000 * (4 * 8_000 + 1), zlib.MAX_WBITS)
+        rows = with_zeros(b"", 6_600 * (4 * 6_600 + 1), zlib.MAX_WBITS)
         chunks = [(b"IHDR", body), (b"IDAT", rows), (b"IEND", b"")]
         yield (
             kind,

@@ -15,7 +15,7 @@ from matplotlib.transforms import IdentityTransform
 
 from npgan.data.convert import LUMA
 from npgan.data.images import Images, check_whole
-from npgan.data.lazy import check_limit
+from npgan.data.lazy import DRAWN_BYTES, check_limit
 from npgan.errors import DataError
 
 DIGITS = string.digits
@@ -57,7 +57,7 @@ def glyphs(
     """
     count, size = check_whole("count", count), check_whole("size", size, low=8)
     channels = 3 if colour else 1
-    check_limit("glyphs", count * size * size * channels)
+    check_limit("glyphs", count * size * size * channels, DRAWN_BYTES)
     outlines = _outlines(characters, tuple(fonts))
     u = np.random.default_rng(seed).random((count, 13))  # one row an image, so that `count` changes no image
     character = (u[:, 0] * len(characters)).astype(int)

@@ -1,33 +1,49 @@
 """A set of images: checked once, then served as float32 batches in [-1, 1]."""
 
 import copy
+import math
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from npgan.data.lazy import Lazy
+from npgan.data.lazy import Lazy, holds, pieces
 from npgan.errors import DataError
+
+# (smallest, largest, divisor, shift): what values may mean. The first that holds them all is meant.
+RANGES = ((0, 1, 0.5, -1.0), (-1, 1, 1.0, 0.0), (0, 255, 127.5, -1.0))
+ROUNDING = 1e-5  # values may pass the ends of their range by this part of it
+SCANNED_BYTES = 2 * 2**30  # more are not looked through
 
 
 class Images:
     """Images of one shape, with labels where there are any.
 
-    pixels: `(n, h, w, c)` or `(n, h, w)`, c = 1 or 3; uint8 in 0..255, or floating point in [-1, 1], [0, 1]
-        or [0, 255] (told apart by the smallest and the largest value of the set). Anything with a shape,
-        a dtype and indexing by slice and integer array will do, so a mapped file is never held in memory.
+    pixels: `(n, h, w, c)` or `(n, h, w)`, c = 1 or 3; uint8 in 0..255, or other numbers, whole ones and booleans
+        too, in [-1, 1], [0, 1] or [0, 255] (told apart by the smallest and the largest value of the set).
+        Anything with a shape, a dtype and indexing by slice and integer array will do, so a file on the disk is
+        never held in memory.
     labels: name -> array with n rows.     name: what error messages call the set.
+    notes: what was done to make the set what it is, in sentences, one a line.
     Raises DataError if the array cannot be used.
     """
 
-    def __init__(self, pixels, labels: dict[str, np.ndarray] | None = None, name: str = "images"):
+    def __init__(
+        self,
+        pixels,
+        labels: dict[str, np.ndarray] | None = None,
+        name: str = "images",
+        notes: Sequence[str] = (),
+    ):
         self.name = name
+        self.notes = tuple(notes)
         self.pixels = _nhwc(pixels, name)
         self.labels = {key: np.asarray(value) for key, value in (labels or {}).items()}
         for key, value in self.labels.items():
             if value.shape[:1] != (len(self),):
                 raise DataError(f"{name}: {len(self)} images, but labels {key!r} have shape {value.shape}")
-        self._divisor, self._shift = _to_unit_range(self.pixels, name)
+        self._divisor, self._shift, note = _to_unit_range(self.pixels, name)
+        self.notes += note
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -52,7 +68,7 @@ class Images:
     def take(self, rows: np.ndarray) -> "Images":
         """The subset at the integer array `rows`, in that order; shares the pixels, copies the labels."""
         store, rows = self.pixels, np.asarray(rows)
-        pixels = Lazy((len(rows), *store.shape[1:]), store.dtype, lambda i: store[rows[i]])
+        pixels = Lazy((len(rows), *store.shape[1:]), store.dtype, lambda i: store[rows[i]], holds(store))
         part = self.with_pixels(pixels)
         part.labels = {key: value[rows] for key, value in self.labels.items()}
         return part
@@ -65,7 +81,14 @@ class Images:
         return other
 
     def split(self, count: int, rng: np.random.Generator) -> tuple["Images", "Images"]:
-        """Two random disjoint parts, the second with `count` images; ValueError unless 0 < count < n."""
+        """Two random disjoint parts, the second with `count` images; ValueError unless 0 < count < n.
+
+        DataError if there are no two images.
+        """
+        if len(self) < 2:
+            raise DataError(
+                f"{self.name}: holds one image, wanted at least 2: some to learn from, some to be unseen"
+            )
         count = check_whole("count", count, high=len(self) - 1)
         order = rng.permutation(len(self))
         return self.take(order[count:]), self.take(order[:count])
@@ -130,11 +153,13 @@ def _nhwc(pixels, name: str):
     if not (hasattr(pixels, "shape") and hasattr(pixels, "dtype")):
         raise DataError(f"{name}: wanted an array of images, got {type(pixels).__name__}")
     shape = tuple(pixels.shape)
-    if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
-        raise DataError(f"{name}: wanted uint8 or floating point, got dtype {pixels.dtype}")
+    if pixels.dtype.kind not in "buif":
+        raise DataError(f"{name}: wanted uint8, or other numbers, got dtype {pixels.dtype}")
     if 0 in shape:
         raise DataError(f"{name}: is empty, shape {shape}")
     if len(shape) == 3 and shape[2] > 3:
+        if isinstance(pixels, Lazy):
+            return Lazy((*shape, 1), pixels.dtype, lambda rows: pixels[rows][..., None], pixels.holds)
         return pixels[..., None]  # (n, h, w) -> (n, h, w, 1)
     if len(shape) == 4 and shape[3] in (1, 3):
         return pixels
@@ -146,29 +171,45 @@ def _nhwc(pixels, name: str):
     )
 
 
-def _to_unit_range(pixels, name: str) -> tuple[float, float]:
-    """(divisor, shift) such that pixels / divisor + shift lies in [-1, 1]."""
+def _to_unit_range(pixels, name: str) -> tuple[float, float, tuple[str, ...]]:
+    """(divisor, shift, notes) such that pixels / divisor + shift lies in [-1, 1]; uint8 needs no note."""
     if pixels.dtype == np.uint8:
-        return 127.5, -1.0
+        return 127.5, -1.0, ()
+    if pixels.dtype == bool:
+        return 0.5, -1.0, ()
+    nbytes = math.prod(pixels.shape) * pixels.dtype.itemsize
+    if nbytes > SCANNED_BYTES:
+        raise DataError(
+            f"{name}: {nbytes:,} bytes of {pixels.dtype} would have to be looked through for their range, "
+            f"the limit is {SCANNED_BYTES:,}; save the images as uint8"
+        )
+    low, high = _range(pixels, name)
+    for bottom, top, divisor, shift in RANGES:
+        leeway = ROUNDING * (top - bottom)
+        if bottom - leeway <= low and high <= top + leeway:
+            note = f"{name}: values from {low:g} to {high:g}, taken as those of the range [{bottom}, {top}]"
+            return divisor, shift, (note,)
+    hint = f"; if {low:g} is black and {high:g} white, save (images - ({low:g})) / {high - low:g}"
+    raise DataError(
+        f"{name}: values must lie in [-1, 1], [0, 1] or [0, 255], these lie in [{low:g}, {high:g}]"
+        + (hint if low < high else "")
+    )
+
+
+def _range(pixels, name: str) -> tuple[float, float]:
+    """(smallest, largest) value; DataError if any is not finite."""
     low, high, bad, first = np.inf, -np.inf, 0, None
-    for start in range(0, pixels.shape[0], 256):  # piece by piece: the set may be larger than the memory
-        piece = np.asarray(pixels[start : start + 256])
-        wrong = ~np.isfinite(piece)
-        if wrong.any():
+    row_bytes = math.prod(pixels.shape[1:]) * pixels.dtype.itemsize
+    for rows in pieces(pixels.shape[0], row_bytes):  # the set may be larger than the memory
+        piece = np.asarray(pixels[rows])
+        smallest, largest = float(piece.min()), float(piece.max())  # NaN if any is
+        if not np.isfinite([smallest, largest]).all():
+            wrong = ~np.isfinite(piece)
             bad += int(wrong.sum())
             if first is None:
                 image, *rest = (int(i) for i in np.argwhere(wrong)[0])
-                first = (start + image, *rest)
-        elif not bad:
-            low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+                first = (rows.start + image, *rest)
+        low, high = min(low, smallest), max(high, largest)
     if bad:
         raise DataError(f"{name}: {bad} values are NaN or infinite, the first at index {first}")
-    if -1 <= low < 0 and high <= 1:
-        return 1.0, 0.0
-    if 0 <= low and high <= 1:
-        return 0.5, -1.0
-    if 0 <= low and high <= 255:
-        return 127.5, -1.0
-    raise DataError(
-        f"{name}: values must lie in [-1, 1], [0, 1] or [0, 255], these lie in [{low:g}, {high:g}]"
-    )
+    return low, high

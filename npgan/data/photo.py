@@ -5,7 +5,7 @@ from matplotlib import cbook
 from PIL import Image
 
 from npgan.data.images import Images, check_whole
-from npgan.data.lazy import check_limit
+from npgan.data.lazy import DRAWN_BYTES, check_limit
 from npgan.errors import DataError
 
 
@@ -26,7 +26,7 @@ def photo(count: int, *, size: int = 64, channels: int = 3, seed: int = 0) -> Im
     count, size = check_whole("count", count), check_whole("size", size)
     if channels not in (1, 3):
         raise ValueError(f"channels: wanted 1 or 3, got {channels!r}")
-    check_limit("photo", count * size * size * channels)
+    check_limit("photo", count * size * size * channels, DRAWN_BYTES)
     image = Image.fromarray(photograph()).convert("RGB" if channels == 3 else "L")
     u = np.random.default_rng(seed).random((count, 4))
     widest = min(image.size)
