@@ -37,10 +37,10 @@ lesson = Lesson(
 # %% [markdown]
 # ## Four activations and their slopes
 #
-# An activation works on every number alone, so backward multiplies dy by the slope: dx = slope * dy. A gradient that
-# passes ten layers is multiplied by ten slopes. The sigmoid's slope is at most 1/4, and 0.25**10 is a millionth.
-# ReLU's slope is 1 or 0: a unit that is off hears nothing. LeakyReLU lets a fifth through, so the discriminator
-# always has something to tell the generator. Tanh ends the generator: pixels lie in [-1, 1].
+# An activation works on every number alone, so backward multiplies dy by the slope: `dx = slope * dy`. A gradient
+# that passes ten layers is multiplied by ten slopes. The sigmoid's slope is at most 1/4, and `0.25**10` is a
+# millionth. ReLU's slope is 1 or 0: a unit that is off hears nothing. LeakyReLU lets a fifth through, so the
+# discriminator always has something to tell the generator. Tanh ends the generator: pixels lie in [-1, 1].
 
 # %%
 lesson.step("Activations and their slopes")
@@ -112,7 +112,7 @@ for row in zip(logits, loss_in_pieces, loss_on_logits, slope_in_pieces, slope_on
 # With one sigmoid its two gradients are equal in size, 1 - s of the real sample. With two they are not. At c = 0 the
 # loss sees sigmoid(0) = 0.5 for both, and the first sigmoid's slope is 1/4:
 #
-#     real        (1 - sigmoid(0.5)) / 4 = 0.0944      its largest value is 0.097, near c = -0.4 (lesson 8 draws it)
+#     real        (1 - sigmoid(0.5)) / 4 = 0.0944      its largest value is 0.097, near c = -0.3 (lesson 8 draws it)
 #     generated        sigmoid(0.5)  / 4 = 0.1556
 
 # %%
@@ -221,8 +221,8 @@ for name in losses:
 #
 #     log(s / (1 - s)) = log(p / q) = -(x - 1)**2 / 2 + (x + 1)**2 / 2 = 2x
 #
-# for p is proportional to exp(-(x - 1)**2 / 2), q to exp(-(x + 1)**2 / 2), with one factor. So the best weight is 2,
-# the best bias 0. Plain gradient descent, and the same rate for both.
+# for p is proportional to `exp(-(x - 1)**2 / 2)`, q to `exp(-(x + 1)**2 / 2)`, with one factor. So the best weight
+# is 2, the best bias 0. Plain gradient descent, and the same rate for both.
 
 # %%
 lesson.step("A loss without a floor")
@@ -312,9 +312,9 @@ lesson.end()
 # %% [markdown]
 # ## Exercises
 #
-# 1. The least-squares GAN (Mao et al. 2017) takes (logit - 1)**2 for real and logit**2 for generated samples.
-#    Write it as a function of (logits, target) that returns (loss, gradient), and prove it with `check_loss(lambda
-#    x: mine(x, 1.0), logits, rng)` of `npgan.gradcheck`, on float64 logits. At which logit does its gradient
+# 1. The least-squares GAN (Mao et al. 2017) takes `(logit - 1)**2` for real and `logit**2` for generated
+#    samples. Write it as a function of (logits, target) that returns (loss, gradient), and prove it as above, by
+#    `check_loss(lambda x: mine(x, 1.0), logits, rng)` with float64 logits. At which logit does its gradient
 #    vanish, and at which does that of `binary_cross_entropy`? (`npgan.losses.least_squares` is half of it.)
 # 2. *Softplus* as an activation: y = log(1 + exp(x)). Write the layer without overflow and check it with
 #    `npgan.gradcheck.check_layer`. Which slope has it, and which activation does it smooth? Its mean slope for the

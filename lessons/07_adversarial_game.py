@@ -250,7 +250,7 @@ if WIDTH == 128:
 assert rises > 0.9, "the push leads uphill on D's surface"  # 1.0: a step across a kink could miss a point
 lengths = {name: float(np.linalg.norm(push, axis=1).mean()) for name, push in pushes.items()}
 assert lengths["non-saturating"] > 1.2 * lengths["saturating"], (
-    "a sure judge leaves the saturating loss little"  # 1.7 to 5.9 times (--quick: 2.4 to 5.0); it would be 1 at s = 1/2
+    "a sure judge leaves the saturating loss little"  # 1.7 to 5.9 times; at s = 1/2 it would be 1
 )
 lesson.end()
 

@@ -252,11 +252,11 @@ history = games[first][1]
 window = max(1, args.steps // 60)
 figure = Figure(figsize=(9, 9.5))
 rows = (
-    ("loss", {"d_loss": "D", "g_loss": "G"}, (2 * np.log(2), np.log(2))),
-    ("mean logit", {"real": "real", "fake": "generated"}, (0.0,)),
-    ("gradient norm", {"d_gradient": "D", "g_gradient": "G"}, ()),
+    ("loss", {"d_loss": "D", "g_loss": "G"}, (2 * np.log(2), np.log(2)), "lower right"),
+    ("mean logit", {"real": "real", "fake": "generated"}, (0.0,), "center right"),
+    ("gradient norm", {"d_gradient": "D", "g_gradient": "G"}, (), "upper right"),
 )
-for row, (label, names, levels) in enumerate(rows):
+for row, (label, names, levels, legend) in enumerate(rows):
     axes = figure.add_subplot(4, 1, row + 1, ylabel=label)
     for index, (key, name) in enumerate(names.items()):
         mean = np.convolve(history[key], np.ones(window) / window, mode="valid")
@@ -268,7 +268,7 @@ for row, (label, names, levels) in enumerate(rows):
     low, high = np.percentile(np.concatenate([history[key] for key in names]), (0.5, 99.5))
     axes.set_ylim(min(low, *levels, 0) - 0.1, high * 1.1)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper right")
+    axes.legend(loc=legend)
 axes = figure.add_subplot(4, 1, 4, xlabel="step", ylabel="modes found", ylim=(0, len(MIXTURE.centres) + 0.5))
 for name, (_, _, counts, _) in games.items():
     axes.plot([row[0] for row in counts], [row[1] for row in counts], marker=".", label=name)
