@@ -106,7 +106,9 @@ def search(generator: Layer, images: np.ndarray, mask: np.ndarray, rng, steps: i
     with generator.held(inference=True):
         for _ in range(steps):
             drawn = generator.forward(z.value)
-            dimage = 2 * (drawn - target) * (1 - mask) / (h * w)  # each image's own mean: they are searched apart
+            dimage = (
+                2 * (drawn - target) * (1 - mask) / (h * w)
+            )  # each image's own mean: they are searched apart
             z.zero_grad()
             z.grad += generator.backward(dimage)
             optimizer.step()

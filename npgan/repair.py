@@ -66,7 +66,9 @@ def load(settings: dict[str, Any]) -> Problem:
     now = checkpoint.fingerprint(train)
     then = {name: settings.get(name, now[name]) for name in now}
     if then != now:
-        same = "of the same number and shape, but others" if then["images"] == now["images"] else now["images"]
+        same = (
+            "of the same number and shape, but others" if then["images"] == now["images"] else now["images"]
+        )
         raise DataError(
             f"{source}: has changed since the training: {then['images']} images of shape {then['shape']} to learn "
             f"from then, now {same} of {now['shape']}"

@@ -68,7 +68,9 @@ def test_pixel_normalization_agrees_with_loops_and_every_pixel_has_size_one(shap
 @given(shape=st.lists(st.integers(2, 4), min_size=2, max_size=4), seed=seeds)
 def test_gradient_of_pixel_normalization_with_its_own_epsilon_is_that_of_finite_differences(shape, seed):
     rng = np.random.default_rng(seed)
-    check_layer(PixelNormalization(), off_zero(rng, shape, low=0.5).astype("float64"), rng=rng, tolerance=1e-6)
+    check_layer(
+        PixelNormalization(), off_zero(rng, shape, low=0.5).astype("float64"), rng=rng, tolerance=1e-6
+    )
 
 
 def test_epsilon_of_pixel_normalization_is_1e_8_under_the_root_and_keeps_zeros_finite():
