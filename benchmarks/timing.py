@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npgan.backend import Status, gpu_status, synchronize, to_device
-from npgan.fast import matmul
+from npgan.layers.dense import matmul
 
 GEMM_SIZE = {"numpy": 1024, "cupy": 4096}  # of the square matrices: large enough to reach full speed
 

@@ -15,7 +15,6 @@ import strict_cupy
 
 import npgan.metrics.samples
 from npgan.backend import gpu_status
-from npgan.fast.parallel import interpreter_lock
 from npgan.training import Run
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +24,7 @@ LESSONS = {
     if "device=True" in (text := path.read_text()) and ("Run(" in text or "Series(" in text)
 }
 GO_ON = {"11_trade_off", "11_search"}  # from what 11_conv_inpainting has trained
-UPLOADS = {"07_adversarial_game": 2, "09_conv_gan": 2}  # a step: the batch and the noise
+UPLOADS = {"07_whole_game": 2, "09_conv_gan": 2}  # a step: the batch and the noise
 MOST_UPLOADS = 6  # of any other lesson: two batches, say, with a mask and noise for each
 
 
@@ -70,16 +69,13 @@ class Watch:
         monkeypatch.setattr(npgan.metrics.samples, "generate", generate_uncounted)
 
 
-def in_one_piece(monkeypatch):
-    """Let NumPy compute as a GPU does, whole batches at once.
+def run_the_plain_kernels(monkeypatch):
+    """Let NumPy run the kernels that a GPU runs, whole batches at once.
 
-    Pieces (npgan/fast/parallel.py) sum in another order. That is rounding, but a game amplifies it: in thirty steps of
-    lesson 11 from the seventh decimal to the fourth.
+    The fast ones sum in another order. That is rounding, but a game amplifies it: Adam's first steps are about as
+    long for a gradient that is nothing but rounding as for any other.
     """
-    monkeypatch.setattr("npgan.fast.products.SMALL", 0)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("npgan.") and hasattr(module, "over_pieces"):
-            monkeypatch.setattr(module, "over_pieces", lambda work, like, count, *_: [work(slice(0, count))])
+    monkeypatch.setattr("npgan.fast.switch.plain_everywhere", True)
 
 
 def run_lesson(path, device, folder, *flags):
@@ -87,9 +83,7 @@ def run_lesson(path, device, folder, *flags):
     with pytest.MonkeyPatch.context() as monkeypatch:
         if device == "auto":
             strict_cupy.install(monkeypatch, importable=False)
-            # The others' quick batches fit one piece as they are, but in a free-threaded Python, which shares them.
-            if path.stem.startswith("11") or not interpreter_lock():
-                in_one_piece(monkeypatch)
+            run_the_plain_kernels(monkeypatch)
         monkeypatch.setattr(
             sys, "argv", [str(path), "--quick", "--device", device, "--out", str(folder), *flags]
         )

@@ -86,7 +86,7 @@ class Game:
         networks = {"G": self.generator, "D": self.discriminator, "average": self.average.layer}
         found = {f"{n} {key}": a for n, network in networks.items() for key, a in network.arrays().items()}
         for name, optimiser in (("G", self.g_optimizer), ("D", self.d_optimizer)):
-            for index, memory in enumerate(optimiser.memory):
+            for index, memory in optimiser.memory.items():
                 found |= {f"{name}'s optimiser {index} {slot}": array for slot, array in memory.items()}
         return found
 

@@ -377,7 +377,7 @@ def test_wrong_running_statistics_are_caught_by_the_loops(monkeypatch, wrong):
 
 
 def assert_optimiser_agrees(optimiser, loop, rng):
-    (parameter,) = optimiser.parameters
+    (parameter,) = optimiser.parameters.values()
     gradients = rng.standard_normal(10)
     wanted = loop(float(parameter.value[0]), gradients.tolist(), [0.1] * 10)
     for gradient in gradients:
