@@ -145,12 +145,16 @@ class Lesson:
         """End with one line where a flag cannot be followed, before anything has been computed."""
         args = vars(self.args)
         for name, value in args.items():
-            if name in AT_LEAST_ONE and value is not None and value < 1:
-                parser.error(f"--{name} must be at least 1, got {value}")
+            if name in AT_LEAST_ONE and value is not None and not 1 <= value < 2**63:
+                parser.error(
+                    f"--{name} must be at least 1, got {value}" if value < 2**63 else f"--{name} is too large"
+                )
             if isinstance(value, str | Path) and any(ord(c) < 32 or ord(c) == 127 for c in str(value)):
                 parser.error(f"--{name} {str(value)!r} has control characters in it, rename it")
             if name in ("generate", "repair") and value is not None and args["resume"] is None:
                 parser.error(f"--{name} needs --resume: the checkpoint whose weights {name}")
+        if args.get("channels") not in (None, 1, 3):  # as a checkpoint may say
+            parser.error(f"--channels must be 1 or 3, got {args['channels']}")
         if self.args.seed < 0:
             parser.error(f"--seed must not be negative, got {self.args.seed}")
         try:

@@ -340,7 +340,7 @@ print(lesson.args.out)
 lesson.end()
 """
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    for environment in ({}, ascii_only):
+    for environment in ({}, ascii_only, {"PYTHONIOENCODING": "ascii"}):
         done = run(script, "--out", str(tmp_path / name), **environment)
         assert done.returncode == 0 and done.stderr == b"", done.stderr
     assert (tmp_path / name / "a.png").exists()
