@@ -35,11 +35,8 @@ DECODE_BYTES = 512 * 2**20  # what decoding one picture may take
 COPIES = 8  # bytes a pixel: Pillow holds 4, and for a moment a copy: turned, converted or cut
 TRANSPARENT = 4  # bytes a pixel more: one copy more
 WORKING = {"WEBP": 12, "TIFF": 12, "PPM": 8, "BMP": 8}  # bytes a pixel that the decoder itself takes, at most
-IN_PYTHON = (
-    "bmp_rle",
-    "ppm",
-    "ppm_plain",
-)  # Pillow decodes these pixel by pixel, in seconds for a few million
+# Pillow decodes these pixel by pixel, a few million in seconds; so less is let through.
+IN_PYTHON = {"bmp_rle", "ppm", "ppm_plain"}
 IN_PYTHON_WORKING = 56
 PASSES = 2**29  # pixels times scans of a JPEG: those of 53 million pixels in the usual ten scans
 SECONDS = 2.0  # of processor time
