@@ -131,7 +131,7 @@ def jpeg(width: int, height: int, mode: str = "RGB", **options) -> bytes:
 
 
 def with_scans(content: bytes, extra: int, blocks: int) -> bytes:
-    """A progressive grey JPEG with so many scans more, each of which says nothing about all its blocks."""
+    """A progressive grey JPEG with so many scans more, each of which looks through all blocks and adds nothing."""
     runs = blocks // 32767 + 1
     # One code, of one bit, for a run of blocks at whose ends nothing comes: EOB14, and 14 bits of its length.
     table = b"\xff\xc4" + struct.pack(">HB16BB", 2 + 1 + 16 + 1, 0x10, 1, *[0] * 15, 0xE0)
@@ -139,7 +139,7 @@ def with_scans(content: bytes, extra: int, blocks: int) -> bytes:
     bits += "1" * (-len(bits) % 8)
     data = int(bits, 2).to_bytes(len(bits) // 8, "big").replace(b"\xff", b"\xff\0")
     components = content[content.index(b"\xff\xc2") + 10]
-    scan = b"\xff\xda" + struct.pack(">HBBB3B", 8, 1, components, 0, 1, 63, 0) + data
+    scan = b"\xff\xda" + struct.pack(">HBBB3B", 8, 1, components, 0, 1, 63, 0x10) + data
     return content[:-2] + table + scan * extra + content[-2:]
 
 

@@ -1,10 +1,15 @@
 """The download, from a mirror on the local disk."""
 
+import contextlib
 import gzip
 import hashlib
+import socket
 import struct
+import threading
+import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +107,73 @@ def test_files_put_there_by_hand_are_used(mirror, tmp_path):
 
 def test_cache_folder_that_cannot_be_made(mirror, tmp_path):
     (tmp_path / "cache").write_text("a file in the way")
+    with pytest.raises(DataError, match="cannot make the cache folder"):
+        load("mnist")
+
+
+class Dripping:
+    """A mirror that sends a byte of its answer every 50 ms, for ever."""
+
+    def __init__(self, answer: bytes):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.answer = answer
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with contextlib.suppress(OSError):  # until it is closed
+            while True:
+                threading.Thread(target=self.drip, args=[self.socket.accept()[0]], daemon=True).start()
+
+    def drip(self, connection):
+        with contextlib.suppress(OSError), connection:
+            connection.sendall(self.answer)
+            while True:
+                connection.sendall(b"x")
+                time.sleep(0.05)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.socket.getsockname()[1]}/"
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"]
+)
+def test_a_mirror_that_drips_is_left_for_the_next(mirror, tmp_path, monkeypatch, answer):
+    monkeypatch.setattr(download, "PATIENCE", 0.3)
+    dripping = Dripping(answer)
+    with contextlib.closing(dripping.socket):
+        monkeypatch.setitem(download.MIRRORS, "mnist", (dripping.url, mirror.as_uri() + "/"))
+        assert len(load("mnist")) == 6
+        monkeypatch.setitem(download.MIRRORS, "mnist", (dripping.url,))
+        for file in (tmp_path / "cache" / "npgan" / "mnist").iterdir():
+            file.unlink()
+        start = time.monotonic()
+        with pytest.raises(DataError, match="too slow, .* bytes came in"):
+            load("mnist")
+        assert time.monotonic() - start < 5 and cached(tmp_path) == []
+
+
+def test_all_downloads_together_have_a_deadline(mirror, monkeypatch):
+    monkeypatch.setattr(download, "DEADLINE", 0)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: time.sleep(1))
+    with pytest.raises(DataError, match="too slow"):
+        load("mnist")
+
+
+def test_without_a_home_folder(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setattr(download.Path, "home", homeless)
+    with pytest.raises(DataError, match="cannot make the cache folder .*set XDG_CACHE_HOME"):
+        load("mnist")
+
+
+def test_a_cache_folder_whose_name_the_system_cannot_write(monkeypatch):
+    monkeypatch.setattr(download, "cache_folder", lambda: Path("cache\0"))
     with pytest.raises(DataError, match="cannot make the cache folder"):
         load("mnist")
 

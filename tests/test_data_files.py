@@ -5,8 +5,11 @@ import io
 import os
 import re
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -354,6 +357,202 @@ def test_png_bomb_is_refused_by_its_header(tmp_path):
             load(tmp_path)
 
 
+# What is done to pictures, and that it is told
+
+
+def squares(folder, count: int, side: int, seed: int = 0) -> None:
+    folder.mkdir(exist_ok=True)
+    for i, pixels in enumerate(
+        np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), np.uint8)
+    ):
+        png(folder / f"{side}-{i:03d}.png", pixels)
+
+
+@pytest.mark.parametrize(
+    "sides, size",
+    [
+        ([16], 16),
+        ([32], 32),
+        ([28], 28),
+        ([64], 64),
+        ([200], 64),
+        ([30], 32),
+        ([5], 8),
+        ([16, 16, 300], 16),
+        ([16, 64], 16),
+        ([16, 300, 300], 64),
+    ],
+)
+def test_a_folder_keeps_the_size_of_its_pictures(tmp_path, sides, size):
+    for i, side in enumerate(sides):
+        png(tmp_path / f"{i}.png", np.zeros((side, side + 4 * (side == 30)), np.uint8))
+    images = load(tmp_path)
+    assert images.shape == (size, size, 1)
+    assert (images.notes == ()) == (sides == [size])
+    assert load(tmp_path, size=12).shape == (12, 12, 1)
+
+
+def test_pictures_of_the_size_wanted_are_not_changed(tmp_path):
+    squares(tmp_path, 5, 16)
+    wanted = np.random.default_rng(0).integers(0, 256, (5, 16, 16, 3), np.uint8)
+    np.testing.assert_array_equal(load(tmp_path).pixels, wanted)
+
+
+def test_what_is_done_to_pictures_is_printed(tmp_path, capsys):
+    for i in range(4):
+        png(tmp_path / f"{i}.png", np.zeros((24, 40, 3), np.uint8))
+    png(tmp_path / "clear.png", np.zeros((50, 24, 4), np.uint8))
+    (tmp_path / "broken.png").write_text("no picture")
+    images = load(tmp_path, size=16, channels=1)
+    first, second = capsys.readouterr().out.splitlines()
+    assert (first, second) == images.notes
+    assert first.startswith(f"{tmp_path}: 1 of 6 pictures cannot be read: ") and first.endswith("; left out")
+    assert second == (
+        f"{tmp_path}: 5 pictures of 24x50 to 40x24 pixels, most 40x24: cut square and resized to 16x16; "
+        "5 in colour turned grey; 1 with transparency laid on white"
+    )
+    png(tmp_path / "grey.png", np.zeros((24, 24), np.uint8))
+    assert (
+        load(tmp_path)
+        .notes[1]
+        .endswith("; 1 grey ones given three equal channels; 1 with transparency laid on white")
+    )
+
+
+def test_of_many_pictures_some_are_drawn(tmp_path):
+    squares(tmp_path / "cats", 30, 16, seed=1)
+    squares(tmp_path / "dogs", 30, 16, seed=2)
+    few = load(tmp_path, count=20, seed=3)
+    assert "20 of 60 pictures, drawn at random with seed 3" in few.notes[0]
+    assert (
+        4 < few.labels["class"].sum() < 16 and (np.diff(few.labels["class"]) >= 0).all()
+    )  # in order of paths
+    np.testing.assert_array_equal(few.pixels, load(tmp_path, count=20, seed=3).pixels)
+    assert (few.pixels != load(tmp_path, count=20, seed=4).pixels).any()
+    every = load(tmp_path, count=60)
+    assert len(every) == 60 and not any("drawn" in note for note in every.notes)
+    (tmp_path / "cats" / "16-000.png").write_text("broken")
+    assert len(load(tmp_path, count=59)) == 59  # a broken one is not one of them
+
+
+def test_of_many_images_some_are_drawn(tmp_path):
+    pixels = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None], (200, 4, 4))
+    np.save(tmp_path / "a.npy", pixels)
+    np.savez(tmp_path / "a.npz", images=pixels, labels=np.arange(200) // 100)
+    for name in ("a.npy", "a.npz"):
+        images = load(tmp_path / name, count=50)
+        assert "50 of 200 images, drawn at random with seed 0" in images.notes[0]
+        drawn = images.pixels[:, 0, 0, 0].astype(int)
+        assert (np.diff(drawn) > 0).all() and 10 < (drawn < 100).sum() < 40
+        assert name == "a.npy" or images.labels["class"].tolist() == (drawn // 100).tolist()
+    path = tmp_path / "x-images-idx3-ubyte"
+    path.write_bytes(idx(pixels))
+    images = load(path, count=50)
+    assert images.pixels[:, 0, 0, 0].tolist() == list(range(50))
+    assert images.notes == (f"{path}: the first 50 of 200 images",)
+
+
+def test_sub_folders_are_classes(tmp_path):
+    squares(tmp_path / "zebra", 2, 16)
+    squares(tmp_path / "ape", 3, 16)
+    (tmp_path / "ape" / "young").mkdir()
+    squares(tmp_path / "ape" / "young", 1, 32)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "zebra" / "broken.png").write_text("broken")
+    images = load(tmp_path)
+    assert images.labels["class"].tolist() == [0, 0, 0, 0, 1, 1]
+    assert images.notes[-1] == f"{tmp_path}: the 2 sub-folders are classes: 0 ape, 1 zebra"
+    (tmp_path / "top").mkdir()
+    (tmp_path / "ape").rename(tmp_path / "top" / "ape")
+    (tmp_path / "zebra").rename(tmp_path / "top" / "zebra")
+    assert load(tmp_path).labels["class"].tolist() == [0, 0, 0, 0, 1, 1]  # below what they have in common
+    squares(tmp_path, 1, 16)
+    assert load(tmp_path).labels == {}  # one lies beside the sub-folders
+
+
+@pytest.mark.parametrize(
+    "labels, told",
+    [
+        (np.array([10**9, *range(6)]), "from 0 to 999, got 0 to 1000000000"),
+        (np.arange(-1, 6), "got -1 to 5"),
+        (np.array([2**64 - 1] * 7, np.uint64), "got 18446744073709551615"),
+        (np.linspace(0, 1, 7), "wanted whole numbers, got dtype float64"),
+        (np.array(list("abcdefg")), "wanted whole numbers"),
+    ],
+)
+def test_labels_that_are_no_classes_are_left_out(tmp_path, labels, told):
+    np.savez(tmp_path / "a.npz", images=IMAGES, labels=labels)
+    images = load(tmp_path / "a.npz")
+    assert images.labels == {} and len(images) == 7
+    assert told in images.notes[0] and "left out" in images.notes[0]
+
+
+def test_one_picture_alone_has_its_place(tmp_path):
+    png(tmp_path / "cat.png", np.zeros((8, 8), np.uint8))
+    png(tmp_path / "cat", np.zeros((8, 8), np.uint8), format="PNG")
+    for name in ("cat.png", "cat"):
+        with pytest.raises(DataError, match="one picture.*give the folder.*11_own_picture.py as --image"):
+            load(tmp_path / name)
+
+
+def test_a_bad_batch_of_cifar_is_left_out(tmp_path):
+    pixels, content = cifar(3)
+    (tmp_path / "data_batch_1.bin").write_bytes(content)
+    (tmp_path / "data_batch_2.bin").write_bytes(content[:-1])
+    (tmp_path / "data_batch_3.bin").write_bytes(b"\x0b" + content[1:])
+    (tmp_path / "data_batch_4.bin").write_bytes(content)
+    images = load(tmp_path)
+    np.testing.assert_array_equal(raw(images), np.concatenate([pixels, pixels]))
+    assert [("data_batch_2" in note, "data_batch_3" in note) for note in images.notes] == [(1, 0), (0, 1)]
+
+
+def test_a_bad_entry_never_refuses_the_folder(tmp_path):
+    squares(tmp_path, 3, 16)
+    os.symlink("x" * 300, tmp_path / "long.png")  # a target too long to exist
+    os.symlink("x" * 300, tmp_path / "my-images-idx3-ubyte")
+    os.symlink("x" * 300, tmp_path / "data_batch_1.bin")
+    os.symlink("loop.png", tmp_path / "loop.png")
+    os.symlink("/dev/zero", tmp_path / "zero.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    os.mkfifo(tmp_path / "images-idx3")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "images-idx3.png").write_text("broken")
+    (tmp_path / "empty.png").write_text("")
+    assert len(load(tmp_path)) == 3
+
+
+def test_what_a_name_holds_does_not_reach_the_terminal(tmp_path, capsys):
+    name = "\x1b[2J\x1b]0;owned\x07\r\u202e.png"
+    folder = tmp_path / f"a{name}"
+    squares(folder, 1, 16)
+    (folder / name).write_text("broken")
+    (folder / os.fsdecode(b"\xff.png")).write_text("broken")
+    images = load(folder, size=8)
+    printed = capsys.readouterr().out
+    with pytest.raises(DataError) as caught:
+        load(folder / name)
+    for text in (*printed.splitlines(), str(caught.value)):
+        assert text.isprintable() and text.encode()
+    assert len(images) == 1 and len(printed.splitlines()) == 2 and r"\x1b[2J" in printed
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_names_that_standard_output_cannot_write(tmp_path, encoding):
+    squares(tmp_path / "caf\u00e9\u6f22", 1, 16)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from npgan.data import load; load(sys.argv[1], size=8)",
+            tmp_path / "caf\u00e9\u6f22",
+        ],
+        env=os.environ | {"PYTHONIOENCODING": encoding, "PYTHONPATH": str(Path(__file__).parents[1])},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"resized to 8x8" in done.stdout
+
+
 def test_folders_without_pictures(tmp_path):
     with pytest.raises(DataError, match="holds no pictures"):
         load(tmp_path)
@@ -400,8 +599,21 @@ def test_other_files_are_refused(tmp_path):
             load(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["size", "channels", "count"])
+@pytest.mark.parametrize("name", ["size", "channels", "count", "seed"])
 @pytest.mark.parametrize("value", [0, -1, 2.5, "8"])
-def test_load_names_the_bad_argument(name, value):
-    with pytest.raises(ValueError, match=name):
-        load(**{name: value})
+@pytest.mark.parametrize("source", ["glyphs", "folder"])
+def test_load_names_the_bad_argument(tmp_path, name, value, source):
+    squares(tmp_path / "folder", 1, 16)
+    if (name, value) != ("seed", 0):
+        with pytest.raises(DataError, match=name):
+            load(source if source == "glyphs" else tmp_path / source, **{name: value})
+
+
+@pytest.mark.parametrize("source", ["glyphs", "photo"])
+@pytest.mark.parametrize("numbers", [{"size": 10**9}, {"count": 10**12}, {"size": -3}])
+def test_load_refuses_the_impossible_in_one_line(source, numbers):
+    with pytest.raises(DataError, match="limit|size"):
+        load(source, **numbers)
+    if source == "glyphs":
+        with pytest.raises(DataError, match="size: wanted at least 8, got 2"):
+            load(source, size=2)

@@ -27,7 +27,7 @@ from npgan.data.picture import (
 from npgan.errors import DataError
 
 SMALLEST, LARGEST, STEP = 8, 64, 4  # sizes that are chosen: the lessons' networks halve twice
-ENTRIES = 10**6  # files and folders that are looked at
+ENTRIES = 300_000  # files and folders that are looked at
 
 
 class Header(NamedTuple):

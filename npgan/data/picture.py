@@ -35,6 +35,9 @@ DECODE_BYTES = 512 * 2**20  # what decoding one picture may take
 COPIES = 8  # bytes a pixel: Pillow holds 4, and for a moment a copy: turned, converted or cut
 TRANSPARENT = 4  # bytes a pixel more: one copy more
 WORKING = {"WEBP": 12, "TIFF": 12, "PPM": 8, "BMP": 8}  # bytes a pixel that the decoder itself takes, at most
+# Pillow decodes these pixel by pixel, a few million in seconds; so less is let through.
+IN_PYTHON = {"bmp_rle", "ppm", "ppm_plain"}
+IN_PYTHON_WORKING = 56
 PASSES = 2**29  # pixels times scans of a JPEG: those of 53 million pixels in the usual ten scans
 SECONDS = 2.0  # of processor time
 EXIF_BYTES = 2**16  # no orientation is looked for in more: entries that overlap multiply
@@ -74,6 +77,8 @@ def open_picture(path: str | os.PathLike) -> Iterator[Image.Image]:
 def decoding_bytes(image: Image.Image, scans: int = 1) -> int:
     """About how many bytes it takes to decode an opened picture, at most, where the JPEG has so many scans."""
     pixels, working = image.width * image.height, WORKING.get(image.format, 0)
+    if image.tile and image.tile[0][0] in IN_PYTHON:
+        working = IN_PYTHON_WORKING
     if image.format == "TIFF":
         pixels = max(pixels, _block(image))
     if image.format in ("JPEG", "MPO") and (scans > 1 or "progressive" in image.info):
