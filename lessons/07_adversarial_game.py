@@ -28,10 +28,8 @@ lesson = Lesson("07_adversarial_game", "One round of the game, slowly")
 args, rng = lesson.args, lesson.rng
 
 # What the exercises change.
-LOSSES = {
-    "non-saturating": binary_cross_entropy,
-    "saturating": generator_saturating,
-}  # of G, (logits, target 1)
+# The losses of G, functions of (logits, target); here the target is 1, "real".
+LOSSES = {"non-saturating": binary_cross_entropy, "saturating": generator_saturating}
 WIDTH = 128  # units in a hidden layer
 
 DATA = Mixture.ring()

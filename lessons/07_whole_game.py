@@ -34,13 +34,12 @@ MIXTURE = Mixture.ring()  # harder: Mixture.grid(), 25 modes
 LATENT = 2  # numbers of noise for each point
 ORDER = "DG"  # who learns in a round, one letter for a step; G learns once
 FALLING = True  # the learning rate falls in a straight line to 0; False: it stays
-LOSSES = {
-    "non-saturating": binary_cross_entropy,
-    "saturating": generator_saturating,
-}  # of G, (logits, target 1)
+# The losses of G, functions of (logits, target); here the target is 1, "real".
+LOSSES = {"non-saturating": binary_cross_entropy, "saturating": generator_saturating}
 OPTIMIZER, RATE = optim.Adam, 1e-3  # plain descent: optim.SGD, 0.03
-RULES = (len(MIXTURE.centres), LATENT, ORDER, FALLING, OPTIMIZER, RATE, list(LOSSES))
-AS_SHIPPED = RULES == (8, 2, "DG", True, optim.Adam, 1e-3, ["non-saturating", "saturating"])
+RULES = (len(MIXTURE.centres), LATENT, ORDER, FALLING, OPTIMIZER, RATE, LOSSES)
+SHIPPED_LOSSES = {"non-saturating": binary_cross_entropy, "saturating": generator_saturating}
+AS_SHIPPED = RULES == (8, 2, "DG", True, optim.Adam, 1e-3, SHIPPED_LOSSES)
 # Where these rules are changed, the last checks, which are about this very game, are left out.
 
 BATCH, WIDTH = 256, 128
@@ -131,7 +130,7 @@ def one_round(generator, discriminator, d_optimizer, g_optimizer, loss, real, no
             yield player, figures | {"d_gradient": gradient_norm(discriminator)}, fake
         else:
             g = generator_step(generator, discriminator, fake, g_optimizer, loss)
-            figures = {"g_loss": g.loss, "g_gradient": gradient_norm(generator)}
+            figures = {"g_loss": g.loss, "judged": g.logits.mean(), "g_gradient": gradient_norm(generator)}
             yield player, figures, generator.forward(noise, train=False)
 
 
@@ -200,6 +199,8 @@ for name, loss in LOSSES.items():
 
 # %% [markdown]
 # ## Snapshots
+#
+# Blue: D takes the place for real. Red: for generated. White: it cannot tell. Black: data. Orange: G's points.
 #
 # Early on all points run after one or two modes together. D learns to refuse that place, and they move on. As the
 # rate falls they settle around the ring. G is continuous, so a thread of points stays between neighbouring modes:
