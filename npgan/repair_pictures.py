@@ -16,6 +16,7 @@ from npgan.networks import Inpainter
 from npgan.repair import repair
 
 SHOWN = 60  # pictures in the grid
+LONGEST = 200  # bytes of a name
 
 
 def repair_pictures(lesson: Lesson, network: Inpainter, shape: tuple[int, int, int], kind: str) -> None:
@@ -103,7 +104,13 @@ def _fresh_folder(lesson: Lesson, name: str) -> Path:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """`name`, with a number where a.jpg and a.png both want to become a.png; also where capitals do not count."""
+    """`name`, with a number where a.jpg and a.png both want to become a.png; also where capitals do not count.
+
+    One that leaves a file system no room for more letters (255 bytes at most) is cut.
+    """
+    folder, last = os.path.split(name)
+    if len(os.fsencode(last)) > LONGEST:
+        name = os.path.join(folder, os.fsencode(last)[:LONGEST].decode(errors="ignore") or "picture")
     wanted, number = name, 1
     while wanted.lower() in taken:
         number += 1

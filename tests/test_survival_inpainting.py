@@ -236,11 +236,14 @@ def test_names_stay_apart_and_what_cannot_be_read_is_left_out(finished, tmp_path
     (folder / "summer").mkdir(parents=True)
     for name in ("a.png", "a.bmp", "A.PNG", "summer/a.png", "summer/b.jpg"):
         Image.fromarray(rng.integers(0, 256, (20, 14), dtype=np.uint8)).save(folder / name)
+    for name, shape in (("x" * 240, (1, 1)), ("ü" * 120, (1, 50)), ("v1.5 b", (3, 500))):  # long, tiny, thin
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(folder / f"{name}.png")
     (folder / "broken.png").write_bytes(b"\x89PNG but no more")
     (folder / "notes.txt").write_text("no picture")
     said = lesson(LESSON, "--resume", finished[0] / "GAN-0", "--repair", folder, "--out", out)
     assert said.count("left out: ") == 1 and "broken.png: cannot be read as a picture" in said
     wanted = ["A.png", "a-2.png", "a-3.png", "summer/a.png", "summer/b.png"]
+    wanted += ["v1.5 b.png", "x" * 200 + ".png", "ü" * 100 + ".png"]
     assert files_of(out / "repaired") == sorted(wanted)
     assert "in colour" not in said
 
