@@ -214,7 +214,7 @@ class ForgottenTranspose(OurDense):
         return dy @ self.weight.value
 
 
-class ForgottenSum(OurDense):  # the bias hears the first row of the batch only
+class ForgottenSum(OurDense):  # the bias gets the gradient of the first row only
     def backward(self, dy):
         self.bias.grad += dy[0] - dy.sum(axis=0)
         return super().backward(dy)

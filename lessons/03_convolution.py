@@ -257,11 +257,11 @@ print(f"the product is {seconds['loops'] / seconds['patches']:.0f} times faster"
 # %% [markdown]
 # ## What can still be gained
 #
-# The patches of a real layer are large: for 64 images of 32 x 32 pixels and 64 channels, kernel 4 and stride 2, they
-# take 67 MB. They are written to memory and read back, and one core does the copying. `npgan/fast` cuts the batch in
-# pieces whose patches stay in the processor's cache, lets each core work on pieces of its own, and in wide layers does
-# 9 products in place of 16 (`npgan/fast/winograd.py`). The numbers are the same up to rounding. Nothing else in this
-# course depends on it.
+# The patches of a real layer are large: for 64 images of 32 x 32 pixels and 64 channels, kernel 4 and stride 2,
+# they take 67 MB. They are written to memory and read back, and one core does the copying. `npgan/fast` cuts the
+# batch in pieces whose patches stay in the processor's cache, lets each core work on pieces of its own, and in
+# wide layers does 9 products in place of 16 (`npgan/fast/winograd.py`). The numbers are the same up to rounding.
+# Nothing else in this course depends on it.
 
 # %%
 lesson.step("The plain form beside the fast one")

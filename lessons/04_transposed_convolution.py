@@ -239,7 +239,7 @@ lesson.picture(figure, "checkerboard.png")
 # %% [markdown]
 # ## What a kernel of 4 does not cure
 #
-# With stride 2, even and odd output pixels hear different kernel numbers: each of the four phases (even or odd row,
+# With stride 2, even and odd output pixels use different kernel numbers: each of the four phases (even or odd row,
 # even or odd column) has a part of the kernel to itself. On a flat image each phase is one constant: the sum of its
 # part. The image stays flat exactly if the four sums agree. Kernel 4 gives each phase four numbers, kernel 3 gives
 # them 4, 2, 2 and 1. So equal numbers stay flat with kernel 4 only; uneven ones such as 1 2 1 do with kernel 3 too.

@@ -39,7 +39,7 @@ lesson = Lesson(
 #
 # An activation works on every number alone, so backward multiplies dy by the slope: `dx = slope * dy`. A gradient
 # that passes ten layers is multiplied by ten slopes. The sigmoid's slope is at most 1/4, and `0.25**10` is a
-# millionth. ReLU's slope is 1 or 0: a unit that is off hears nothing. LeakyReLU lets a fifth through, so the
+# millionth. ReLU's slope is 1 or 0: a unit that is off learns nothing. LeakyReLU lets a fifth through, so the
 # discriminator always has something to tell the generator. Tanh ends the generator: pixels lie in [-1, 1].
 
 # %%

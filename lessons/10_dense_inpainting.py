@@ -37,10 +37,10 @@ PRINTED_D = (1024, 512, 256, 128, 64, 32, 16, 8, 4, 2)  # then 1 unit and sigmoi
 #
 # Generator: an input of shape (100, 64, 64), then Dense 128, 128, 64, 32, 16, 8, 4, each with LeakyReLU(0.2) and
 # BatchNormalization(momentum=0.8); then Dense 3 with tanh. Dense, in Keras, works on the last axis alone. So the
-# input is read as 100 x 64 rows of 64 random numbers, each becomes 3 numbers, by itself, and no row hears of another.
-# (Ours takes two axes, so the rows are laid out as a batch: the same numbers.) What comes out has the shape
-# (100, 64, 3): not 64 x 64 x 3, and no picture of anything. The discriminator of the article is made for
-# 64 x 64 x 3 = 12,288 numbers; 100 x 64 x 3 are 19,200.
+# input is read as 100 x 64 rows of 64 random numbers, each becomes 3 numbers, by itself, and no row depends on
+# another. (Ours takes two axes, so the rows are laid out as a batch: the same numbers.) What comes out has the
+# shape (100, 64, 3): not 64 x 64 x 3, and no picture of anything. The discriminator of the article is made for 64
+# x 64 x 3 = 12,288 numbers; 100 x 64 x 3 are 19,200.
 
 # %%
 lesson.step("The printed networks meet")
@@ -77,7 +77,7 @@ print(f"\nG's output: {output.shape}\nerror: {shape_error}")
 #
 # Change one row of the input and look at which outputs change. Each output follows its own row of noise and nothing
 # else. There is nowhere to put the damaged image, and if one were given as the input in place of the noise, a
-# missing pixel could not hear of its neighbours in the next row.
+# missing pixel could not depend on its neighbours in the next row.
 
 # %%
 lesson.step("One row in, one triple out")
@@ -115,9 +115,9 @@ print(f"{len(train_images)} images of shape {SHAPE} to learn from, {len(truth)} 
 #
 #     28*28 + 28*28 + 16 = 1584 -> 512 -> 512 -> 784 = 28*28, tanh -> blended: known pixels are the input's
 #
-# Now every output hears of every input. The gradient of the blend is the blend of the gradients: at missing pixels dy
-# goes to the network, at known ones straight to the damaged image. The discriminator sees image and mask, has no
-# narrow layers and ends in a logit.
+# Now every output depends on every input. The gradient of the blend is the blend of the gradients: at missing
+# pixels dy goes to the network, at known ones straight to the damaged image. The discriminator sees image and
+# mask, has no narrow layers and ends in a logit.
 #
 # For comparison, the article's widths: `narrow` passes through 4 numbers. Whatever it paints into the hole is one of
 # a family with four handles (lesson 8 counts them).

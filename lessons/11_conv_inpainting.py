@@ -135,7 +135,7 @@ print(repair.table(results))
 
 # %%
 lesson.step("The generator")
-for part in (networks.halve, networks.double, Inpainter.forward, Inpainter.backward):
+for part in (networks.halve, networks.double, Inpainter.forward, Inpainter._to_first, Inpainter.backward):
     print(inspect.getsource(part))
 for name, part in Inpainter(SHAPE, np.random.default_rng(0)).children().items():
     weights = sum(parameter.value.size for parameter in part.parameters())

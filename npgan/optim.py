@@ -194,9 +194,9 @@ def _progress(step: int, begin: int, end: int) -> float:
 class MovingAverage:
     """A copy of a network whose state follows the network's slowly: `average.layer`.
 
-    After each training step `update` moves it by 1 - decay of the way (at first further: by 9 / (10 + steps)),
-    so that it averages over about 1 / (1 - decay) steps. A generator's samples circle around where the game
-    would settle; the average sits nearer to the middle (Yazıcı et al. 2019).
+    `update`, after each training step, moves every number a part of the way to the network's: 1 - decay of it, and
+    9 / (10 + steps) while that is more. So it averages over the last 1 / (1 - decay) steps or so. A generator circles
+    around the place where the game would settle; the average is nearer to that place (Yazıcı et al. 2019).
     """
 
     def __init__(self, layer: Layer, decay: float = 0.998):

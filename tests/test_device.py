@@ -229,4 +229,6 @@ def test_optimiser_gives_the_numbers_of_numpy_without_float64_uploads_or_waiting
     )
     optimisers[0].load_state(optimisers[1].state())
     optimisers[1].load_state(optimisers[0].state())
-    assert all(device_of(array) == "cupy" for memory in optimisers[1].memory.values() for array in memory.values())
+    assert all(
+        device_of(array) == "cupy" for memory in optimisers[1].memory.values() for array in memory.values()
+    )

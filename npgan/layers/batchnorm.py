@@ -59,8 +59,8 @@ class BatchNormalization(Layer):
 
         dx = gamma / sqrt(variance + epsilon) * (dy - mean(dy) - u * mean(dy * u))
 
-    The first takes out of dy what only moves the mean, the second what only changes the variance: y does not
-    notice either. dgamma = sum(dy * u), dbeta = sum(dy). gamma starts at one, beta at zero.
+    The first takes out of dy what would only move the mean, the second what would only change the variance: neither
+    changes y. dgamma = sum(dy * u), dbeta = sum(dy). gamma starts at one, beta at zero.
     """
 
     buffers = ("running_mean", "running_variance")
