@@ -33,65 +33,69 @@ def least_energy_fill(image: np.ndarray, missing: np.ndarray, stencils: np.ndarr
     n^4), and conjugate gradients need thousands of steps for half a photograph. The price is the cube of the
     missing pixels in two rows (or columns, where these have fewer), times the rows, and memory for the square.
     """
-    h, w, channels = image.shape
+    h, w = missing.shape
     u = np.where(missing[..., None], 0.0, image.astype(np.float64))
     y, x = near_hole(missing)
     if len(y) == 0:
         return u
-    place, line, stencil_line = _order(missing, y, x)
-    stencils = np.broadcast_to(stencils, (len(y), *stencils.shape[-2:]))[
-        np.argsort(stencil_line, kind="stable")
-    ]
-    y, x = (axis[np.argsort(stencil_line, kind="stable")] for axis in (y, x))
-    stencil_line = np.sort(stencil_line)
-
+    stencils = np.broadcast_to(stencils, (len(y), *stencils.shape[-2:]))
     used = stencils.any(axis=(0, 1))  # A of the 9 pixels
     stencils, offsets = stencils[:, :, used], np.array(AROUND)[used].T
-    seen_y, seen_x = (
-        np.clip(axis[:, None] + offset, 0, side - 1) for axis, offset, side in zip((y, x), offsets, (h, w))
-    )  # P, A
-    unknown = place[seen_y, seen_x]  # P, A: which unknown, or -1
-    gives = stencils @ u[seen_y, seen_x]  # P, T, C: of the known pixels alone
-    pull = -(stencils.swapaxes(1, 2) @ gives)  # P, A, C
-    count = len(line)
-    b = np.stack(
-        [np.bincount(unknown.ravel() + 1, pull[..., c].ravel(), count + 1)[1:] for c in range(channels)],
-        axis=1,
-    )
+    seen = tuple(np.clip(p[:, None] + a, 0, side - 1) for p, a, side in zip((y, x), offsets, (h, w)))  # P, A
 
-    starts = np.searchsorted(
-        line, np.arange(0, line[-1] + 3, 2)
-    )  # where each block begins, and the last one ends
-    from_above, solutions = [], []
-    inverse, g = np.zeros((0, 0)), np.zeros((0, channels))
-    for block, (start, end) in enumerate(zip(starts[:-1], starts[1:])):
-        before = start - len(g)
-        touching = slice(*np.searchsorted(stencil_line, (2 * block - 1, 2 * block + 3)))
-        equations = _normal_equations(stencils[touching], unknown[touching], before, start, end)
-        to_before, a = equations[:, : start - before], equations[:, start - before :]
-        step = to_before @ inverse
-        inverse = np.linalg.inv(a - step @ to_before.T)
-        g = b[start:end] - step @ g
-        from_above.append(step)
-        solutions.append(inverse @ g)
-    for block in range(len(solutions) - 1, 0, -1):
-        solutions[block - 1] -= from_above[block].T @ solutions[block]
-    found = np.concatenate(solutions)
-    u[missing] = found[place[missing]]
+    axis = _fewer_in_a_line(missing)
+    order = np.argsort(np.nonzero(missing)[axis], kind="stable")
+    missing_at = tuple(place[order] for place in np.nonzero(missing))
+    number = np.full((h, w), -1)
+    number[missing_at] = np.arange(len(order))
+    by_line = np.argsort((y, x)[axis], kind="stable")
+    u[missing_at] = _eliminate(
+        stencils[by_line],
+        number[seen][by_line],
+        (stencils @ u[seen])[by_line],  # P, T, C: what the stencils give of the known pixels alone
+        (y, x)[axis][by_line],
+        missing_at[axis],
+    )
     return u
 
 
-def _order(missing: np.ndarray, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Number the missing pixels row by row, or column by column where that is less work.
+def _fewer_in_a_line(missing: np.ndarray) -> int:
+    """0 to go row by row, 1 to go column by column: what is less work."""
+    return min((0, 1), key=lambda axis: (missing.sum(axis=1 - axis).astype(float) ** 3).sum())
 
-    Returns each pixel's number (H, W), -1 where it is known, and the lines of the unknowns and of pixels y, x.
+
+def _eliminate(
+    stencils: np.ndarray,
+    unknown: np.ndarray,
+    known_part: np.ndarray,
+    stencil_lines: np.ndarray,
+    lines: np.ndarray,
+) -> np.ndarray:
+    """The unknowns (M, C) that make |stencils unknowns + known_part|^2 least, by block elimination.
+
+    stencils: (P, T, A), on the unknowns numbered in `unknown` (P, A), -1 where a pixel is known; known_part:
+    (P, T, C). stencil_lines (P,) and lines (M,): the rows (or columns) of their pixels, in ascending order.
     """
-    along = min((0, 1), key=lambda axis: (np.sum(missing, axis=1 - axis).astype(float) ** 3).sum())
-    places = np.nonzero(missing)
-    order = np.argsort(places[along], kind="stable")
-    number = np.full(missing.shape, -1)
-    number[places[0][order], places[1][order]] = np.arange(len(order))
-    return number, places[along][order], (y, x)[along]
+    pull = -(stencils.swapaxes(1, 2) @ known_part)  # P, A, C
+    slots, count = unknown.ravel() + 1, len(lines) + 1  # the first slot gathers what is known, and is dropped
+    b = np.stack([np.bincount(slots, part.ravel(), count)[1:] for part in np.moveaxis(pull, 2, 0)], axis=1)
+
+    bounds = np.searchsorted(lines, np.arange(0, lines[-1] + 3, 2))  # two lines to a block
+    links, solution = [], np.empty_like(b)
+    inverse, before = np.zeros((0, 0)), 0
+    for block, (start, end) in enumerate(zip(bounds[:-1], bounds[1:])):
+        near = slice(*np.searchsorted(stencil_lines, (2 * block - 1, 2 * block + 3)))
+        equations = _normal_equations(stencils[near], unknown[near], before, start, end)
+        down, a = equations[:, : start - before], equations[:, start - before :]
+        link = down @ inverse  # G
+        inverse = np.linalg.inv(a - link @ down.T)
+        b[start:end] -= link @ b[before:start]
+        solution[start:end] = inverse @ b[start:end]
+        links.append((before, start, end, link))
+        before = start
+    for before, start, end, link in reversed(links):
+        solution[before:start] -= link.T @ solution[start:end]
+    return solution
 
 
 def _normal_equations(
