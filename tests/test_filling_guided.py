@@ -1,7 +1,9 @@
 """The guided fill: edges go on, its parts by hand, and sizes that are out of the ordinary."""
 
+import bench_fills
 import numpy as np
 import pytest
+from PIL import Image
 
 from npgan import data
 from npgan.filling import biharmonic_fill, guided_fill, harmonic_fill
@@ -172,3 +174,21 @@ def test_the_same_input_gives_the_same_output_and_images_do_not_meet():
     assert np.array_equal(guided_fill(images, holes), together)
     for k in range(3):
         assert np.array_equal(guided_fill(images[k : k + 1], holes[k : k + 1])[0], together[k])
+
+
+# The benchmark
+
+
+def test_the_benchmark_says_what_each_fill_gains(tmp_path, capsys):
+    pixels = np.round((soft_edge(70, 64, 0.5)[0, :, :, 0] + 1) * 127.5).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "edge.png")
+    bench_fills.main(["--quick", "--images", str(tmp_path / "edge.png"), "--out", str(tmp_path / "out")])
+    lines = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "| edge |" in line]
+    assert [row[0] for row in rows] == list(bench_fills.KINDS)
+    for row in rows:
+        assert float(row[-2]) == pytest.approx(float(row[5]) - float(row[4]), abs=0.02) and row[-1] == row[-2]
+    assert len(list((tmp_path / "out").iterdir())) == 3
+    Image.new("L", (30, 90)).save(tmp_path / "narrow.png")
+    with pytest.raises(SystemExit, match="at least 64 x 64 pixels, got 30 x 90"):
+        bench_fills.main(["--images", str(tmp_path / "narrow.png")])
