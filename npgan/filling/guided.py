@@ -36,7 +36,7 @@ def guided_fill(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
     1. Where do edges run? The structure tensor J = blur(sum over the channels of grad u grad u^T) has the normal n
        of an edge as its first eigenvector, its tangent t as the second one, and its eigenvalues tell how much of
-       an edge it is: coherence c = (l1 - l2) / (l1 + l2), 0 to 1 (Bigun and Granlund 1987).
+       an edge it is: coherence c = (l1 - l2) / (l1 + l2 + .0001), 0 to 1 (Bigun and Granlund 1987).
     2. The repair makes the sum over all pixels least of
 
            u_tt^2 + 2 u_tn^2 + (1 - .98 c) u_nn^2     bending: a plate's, but across an edge it is nearly free
