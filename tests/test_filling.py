@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from npgan import data, masks
 from npgan.filling import (
+    biharmonic_fill,
+    guided_fill,
     harmonic_fill,
     mean_fill,
     nearest_image_fill,
@@ -29,6 +31,8 @@ def nearest_of_noise(images, holes):
 METHODS = {
     "mean": mean_fill,
     "harmonic": harmonic_fill,
+    "biharmonic": biharmonic_fill,
+    "guided": guided_fill,
     "segment": functools.partial(segment_fill, regions=4),
     "patch": patch_fill,
     "nearest": nearest_of_noise,

@@ -5,15 +5,27 @@ repaired images of the same shape and dtype. Known pixels are returned bit for b
 never looked at. There is no chance in any of them: the same input gives the same output.
 
 They stand for the traditional methods: copy and paste of templates (nearest_image_fill, patch_fill), segmentation
-and recombination (segment_fill), feature-based filling (harmonic_fill; in patch_fill, the order of the patches).
+and recombination (segment_fill), feature-based filling (harmonic_fill carries colours on, biharmonic_fill slopes
+too, guided_fill edges; in patch_fill, the order of the patches).
 patch_detail is no fill of its own: it gives a soft repair, a learned one say, the grain of the known pixels.
 """
 
+from npgan.filling.biharmonic import biharmonic_fill
 from npgan.filling.detail import patch_detail
+from npgan.filling.guided import guided_fill
 from npgan.filling.harmonic import harmonic_fill
 from npgan.filling.mean import mean_fill
 from npgan.filling.nearest import nearest_image_fill
 from npgan.filling.patch import patch_fill
 from npgan.filling.segment import segment_fill
 
-__all__ = ["harmonic_fill", "mean_fill", "nearest_image_fill", "patch_detail", "patch_fill", "segment_fill"]
+__all__ = [
+    "biharmonic_fill",
+    "guided_fill",
+    "harmonic_fill",
+    "mean_fill",
+    "nearest_image_fill",
+    "patch_detail",
+    "patch_fill",
+    "segment_fill",
+]
