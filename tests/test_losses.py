@@ -466,3 +466,17 @@ ONE = np.ones((2, 1), np.float32)
 def test_wrong_argument_is_refused_by_name(call, error, message):
     with pytest.raises(error, match="^" + re.escape(message)):
         call()
+
+
+def test_cross_entropy_of_an_infinite_logit_is_what_it_tends_to():
+    logits = np.array([[np.inf], [-np.inf]], np.float32)
+    for target, value, gradient in ((1.0, [0, np.inf], [0, -0.5]), (0.0, [np.inf, 0], [0.5, 0])):
+        for row, wanted in zip(logits, value):
+            assert binary_cross_entropy(row[None], target)[0] == wanted
+        np.testing.assert_array_equal(binary_cross_entropy(logits, target)[1].ravel(), gradient)
+
+
+@pytest.mark.parametrize("label", [-1, 3, 10**9])
+def test_a_label_outside_the_classes_is_refused(label):
+    with pytest.raises(ValueError, match="softmax_cross_entropy: labels are .* wanted 0 to 2"):
+        softmax_cross_entropy(np.zeros((2, 3)), np.array([0, label]))

@@ -26,6 +26,7 @@ def interpreter_lock() -> bool:
 
 CACHE = 2**21  # bytes of a piece's intermediate results
 WORTH_A_THREAD = 2**22 if interpreter_lock() else 2**20  # bytes: a thread starts in half their time
+MOST_THREADS = 1024
 AWAKE = 1e-3  # seconds: longer than a thread waits for work in the midst of a training step
 give_way = getattr(os, "sched_yield", lambda: sleep(0))  # Windows has no such call
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
@@ -104,8 +105,8 @@ def threads() -> int:
     """How many threads work: the environment's NPGAN_THREADS, or as many as this process has cores."""
     wanted = os.environ.get("NPGAN_THREADS", "")
     if wanted:
-        if not wanted.isdecimal() or int(wanted) < 1:
-            raise ValueError(f"NPGAN_THREADS must be a whole number of at least 1, got {wanted!r}")
+        if not wanted.isdecimal() or not 1 <= int(wanted[:9]) <= MOST_THREADS:
+            raise ValueError(f"NPGAN_THREADS must be a whole number from 1 to {MOST_THREADS}, got {wanted!r:.40}")
         return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
