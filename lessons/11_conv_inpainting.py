@@ -3,7 +3,7 @@
 #
 # G(x, z) takes a damaged image x with its mask, and noise z, and returns the image repaired; known pixels come back
 # as they were. It learns from two teachers: the squared error in the hole, and a discriminator that sees the repaired
-# image with its mask. Every method is scored **on the hole alone**, on images that nobody trained on, beside five
+# image with its mask. Every method is scored **on the hole alone**, on images that nobody trained on, beside seven
 # ways of filling a hole without training.
 #
 #     python lessons/11_conv_inpainting.py --data mnist            # or a folder, or an IDX file; --mask strokes
