@@ -80,6 +80,7 @@ images = data.load(
 train, held_out = images.split(max(1, min(1000, len(images) // 6)), rng)
 real = held_out[:]
 print(f"{args.data}: {len(train)} images of shape {train.shape} to learn from, {len(held_out)} held out")
+lesson.fit_steps(train.shape)
 scale = max(1, 56 // train.shape[0])
 lesson.picture(show.image_grid(train[:64], 16, scale=scale), "real.png")
 

@@ -104,6 +104,7 @@ if args.repair is not None:
 lesson.step("The images and the hole")
 problem = repair.load(lesson.settings())
 truth, holes, damaged, SHAPE = problem.truth, problem.masks, problem.damaged, problem.shape
+lesson.fit_steps(SHAPE)
 print(f"{args.data}: {len(problem.train)} images of shape {SHAPE} to learn from, {len(truth)} to score on")
 print(f"mask: {KIND}, {holes.mean():.1%} of the pixels are missing")
 

@@ -102,7 +102,9 @@ class Lesson:
         self._kinds = SETTINGS | dict.fromkeys(self._own, str)
         parser = self._parser(title)
         self.args = self._parse(parser, [] if argv is None and _in_notebook() else argv)
+        self._steps_given = True
         if "steps" in self._groups and self.args.steps is None:
+            self._steps_given = self.args.quick
             self.args.steps = quick_steps if self.args.quick else self._groups["steps"]
         self._check(parser)
         self._claim = claim(self.args.out)
@@ -170,6 +172,20 @@ class Lesson:
         except (OSError, UnicodeEncodeError) as error:
             reason = getattr(error, "strerror", None) or error
             parser.error(f"--out {self.args.out}: the folder cannot be made ({reason})")
+
+    def fit_steps(self, shape: tuple[int, int, int]) -> None:
+        """Where no --steps was given and the images (H, W, C) are larger than 28 x 28: take fewer, and say so.
+
+        The time of a step grows with the pixels, a run should stay one of minutes. The steps fall with the root of the
+        pixels: a run at 64 x 64 has 0.44 of them, and takes a bit more than twice as long.
+        """
+        part = 28 / math.sqrt(shape[0] * shape[1])
+        if part < 1 and not self._steps_given:
+            self.args.steps = round(self.args.steps * part)
+            self._steps_given = True
+            say(
+                f"{shape[0]} x {shape[1]} pixels: {self.args.steps} steps in place of {self._groups['steps']}"
+            )
 
     @property
     def shipped(self) -> bool:

@@ -32,7 +32,10 @@ def binary_cross_entropy(logits: Array, target: float | Array) -> Loss:
     subtracts two numbers that are nearly equal where the discriminator is sure and right.
     """
     target = _check_game("binary_cross_entropy", logits, target)
-    if isinstance(target, float) and target in (0, 1):  # one term alone: 0 times the other's infinity is no number
+    if isinstance(target, float) and target in (
+        0,
+        1,
+    ):  # one term alone: 0 times the other's infinity is no number
         sign = 1 - 2 * target
         return softplus(sign * logits).mean(), sign * sigmoid(sign * logits) / logits.size
     loss = (target * softplus(-logits) + (1 - target) * softplus(logits)).mean()
@@ -141,7 +144,9 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> Loss:
             f"{backend.describe(logits)} and {backend.describe(labels)}"
         )
     n, classes = logits.shape
-    if array_module(labels) is np and n and not 0 <= labels.min() <= labels.max() < classes:  # a GPU is not asked
+    if (
+        array_module(labels) is np and n and not 0 <= labels.min() <= labels.max() < classes
+    ):  # a GPU is not asked
         raise ValueError(
             f"softmax_cross_entropy: labels are {labels.min()} to {labels.max()}, wanted 0 to {classes - 1}"
         )

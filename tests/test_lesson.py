@@ -362,3 +362,18 @@ def test_a_pause_where_nobody_can_type_goes_on(monkeypatch, error):
 
     monkeypatch.setattr("builtins.input", fail)
     assert pause("Enter: ") == ""
+
+
+def test_larger_images_take_fewer_steps_where_none_were_asked_for(tmp_path, capsys):
+    def steps(*flags, shape):
+        lesson = Lesson("one", "One", steps=1000, quick_steps=7, argv=["--out", str(tmp_path), *flags])
+        lesson.fit_steps(shape)
+        lesson.fit_steps(shape)  # once is enough
+        return lesson.args.steps
+
+    assert steps(shape=(28, 28, 1)) == steps(shape=(16, 16, 3)) == 1000
+    assert "in place of" not in capsys.readouterr().out
+    assert steps(shape=(64, 64, 3)) == 438
+    assert "64 x 64 pixels: 438 steps in place of 1000" in capsys.readouterr().out
+    assert steps("--steps", "1000", shape=(64, 64, 3)) == 1000
+    assert steps("--quick", shape=(64, 64, 3)) == 7

@@ -106,7 +106,9 @@ def threads() -> int:
     wanted = os.environ.get("NPGAN_THREADS", "")
     if wanted:
         if not wanted.isdecimal() or not 1 <= int(wanted[:9]) <= MOST_THREADS:
-            raise ValueError(f"NPGAN_THREADS must be a whole number from 1 to {MOST_THREADS}, got {wanted!r:.40}")
+            raise ValueError(
+                f"NPGAN_THREADS must be a whole number from 1 to {MOST_THREADS}, got {wanted!r:.40}"
+            )
         return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
