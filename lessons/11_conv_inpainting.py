@@ -47,12 +47,13 @@ lesson = Lesson(
     repair=True,
     flags={
         "image": "repair this one picture instead, learning from its undamaged parts (11_own_picture.py)",
-        "mask": f"{', '.join(masks.KINDS)}, or a mask file, white = missing (default: centre)",
+        "mask": f"{', '.join(masks.KINDS)}, or a mask file, white = missing (default: centre); with --repair also "
+        "a folder with a mask for each picture, or the colour of what is missing",
     },
 )
 args, rng = lesson.args, lesson.rng
 KIND = args.mask or "centre"
-if KIND not in masks.KINDS and not Path(KIND).suffix:
+if args.repair is None and KIND not in masks.KINDS and not Path(KIND).suffix:
     raise DataError(f"--mask {KIND}: wanted {', '.join(masks.KINDS)}, or a mask file, such as mask.png")
 
 # %% [markdown]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import ImageColor
 
 from npgan.backend import Array, array_module, device_of, to_device
 from npgan.data.images import check_whole
@@ -18,6 +19,7 @@ from npgan.errors import DataError
 
 SMALLEST = 4  # pixels a side; in a smaller image a hole may leave nothing to look at
 FILLS = ("mean", "zero", "noise")
+NEARLY, GROWN = 16, 2  # of 255: what counts as the same colour; pixels around that count as painted over too
 
 
 def make(
@@ -142,6 +144,50 @@ def load_mask(path: str | os.PathLike, size: int | tuple[int, int]) -> np.ndarra
         raise DataError(
             f"{path}: no pixel is {'black (known)' if missing.any() else 'white (missing)'}; "
             "a mask is white where pixels are missing and black where they are known"
+        )
+    return missing.astype(np.float32)[None, :, :, None]
+
+
+def of_picture(mask: str | os.PathLike, picture: np.ndarray) -> np.ndarray:
+    """What is missing in one picture, uint8 (H, W, 1 or 3), as --mask says: float32 (1, H, W, 1), 1 = missing.
+
+    mask: an image file of the picture's size (see `load_mask`), or a colour that Pillow knows ("white", "black",
+    "red", "#ff0000"): then what has this colour was painted over (see `of_colour`). A file of that name goes first.
+    """
+    if is_colour(mask) and not Path(mask).is_file():
+        return of_colour(str(mask), picture)
+    return load_mask(mask, picture.shape[:2])
+
+
+def is_colour(text: str | os.PathLike) -> bool:
+    """Whether `text` is a colour for Pillow: a name, or #rrggbb."""
+    try:
+        ImageColor.getrgb(str(text))
+    except ValueError:
+        return False
+    return True
+
+
+def of_colour(colour: str, picture: np.ndarray) -> np.ndarray:
+    """Where a picture, uint8 (H, W, 1 or 3), has a colour, and 2 pixels around: float32 (1, H, W, 1), 1 = missing.
+
+    Within 16 of 255 in each channel, and the 2 pixels are for the soft rim of a brush and for JPEG: at quality 75
+    strokes of 5 pixels were found to 99% and more, red ones of 2 pixels were not. What had this colour before is
+    taken for damage too, so paint in one that the picture does not have. In a grey picture the colour is taken as
+    its grey. Raises DataError where no pixel has it, or where none would be left.
+    """
+    wanted = np.array(ImageColor.getcolor(colour, "L" if picture.shape[2] == 1 else "RGB")).reshape(-1)[:3]
+    missing = (np.abs(picture.astype(int) - wanted) <= NEARLY).all(axis=2)
+    found, (h, w) = int(missing.sum()), missing.shape
+    padded = np.pad(missing, GROWN)
+    steps = range(2 * GROWN + 1)
+    missing = np.any(
+        [padded[y : y + h, x : x + w] for y in steps for x in steps], axis=0
+    )  # a square around each
+    if missing.all() or not found:
+        raise DataError(
+            f"{found:,} of {h * w:,} pixels are {colour}"
+            + (f": with {GROWN} pixels around them nothing is left" if found else ", so none is missing")
         )
     return missing.astype(np.float32)[None, :, :, None]
 

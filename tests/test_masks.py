@@ -184,6 +184,54 @@ def test_a_huge_picture_is_refused_undecoded(tmp_path):
         masks.load_mask(tmp_path / "huge.png", 64)
 
 
+# A colour
+
+
+def painted(colour, shape=(9, 11)):
+    """A grey ramp, (H, W, 3), with one pixel of a colour at (4, 5)."""
+    picture = np.repeat(np.arange(np.prod(shape), dtype=np.uint8).reshape(*shape, 1) + 60, 3, axis=2)
+    picture[4, 5] = colour
+    return picture
+
+
+@pytest.mark.parametrize("name", ["red", "#ff0000", "Red", "#f00", "rgb(255, 0, 0)"])
+@pytest.mark.parametrize("colour", [(255, 0, 0), (239, 16, 16)])
+def test_what_was_painted_over_is_missing_and_two_pixels_around(name, colour):
+    mask = masks.of_picture(name, painted(colour))
+    wanted = np.zeros((9, 11))
+    wanted[2:7, 3:8] = 1
+    assert mask.shape == (1, 9, 11, 1) and mask.dtype == np.float32
+    assert np.array_equal(mask[0, ..., 0], wanted)
+
+
+def test_a_colour_in_a_grey_picture_is_its_grey_and_near_is_not_far():
+    picture = np.full((9, 11, 1), 200, np.uint8)
+    picture[0, 0] = 76  # the grey of red
+    assert np.argwhere(masks.of_picture("red", picture)[0, ..., 0]).tolist() == [
+        [y, x] for y in range(3) for x in range(3)
+    ]
+    for channel in range(3):
+        near = np.array([255, 0, 0])
+        near[channel] = abs(near[channel] - 17)
+        with pytest.raises(DataError, match="0 of 99 pixels are red, so none is missing"):
+            masks.of_picture("red", painted(near))
+    with pytest.raises(
+        DataError, match="25 of 25 pixels are black: with 2 pixels around them nothing is left"
+    ):
+        masks.of_picture("black", np.zeros((5, 5, 3), np.uint8))
+
+
+def test_a_file_goes_before_a_colour_and_what_is_neither_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path, drawing()).rename("red")
+    picture = np.zeros((6, 8, 3), np.uint8)
+    assert np.array_equal(masks.of_picture("red", picture)[0, ..., 0], drawing() / 255)
+    with pytest.raises(DataError, match="raed: cannot be read as a mask"):
+        masks.of_picture("raed", picture)
+    with pytest.raises(DataError, match="wanted a mask of 9 x 6"):
+        masks.of_picture("red", np.zeros((6, 9, 3), np.uint8))
+
+
 # Damage and blend
 
 

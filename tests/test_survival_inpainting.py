@@ -111,9 +111,10 @@ def test_ones_own_picture_ends_with_the_same_repair(tmp_path):
     short = ["--image", tmp_path / "photo.png", "--quick", "--steps", 6]
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     lesson(LESSON, *short, "--out", straight)
-    lesson(LESSON, *short, "--out", killed, killed_after="checkpoint-00000003.npz")
+    lesson(LESSON, *short, "--out", killed, killed_after="error/checkpoint-00000003.npz")
     assert "after step 3\n" in lesson(OWN_PICTURE, "--resume", killed)
-    for name in ("checkpoint-00000006.npz", "repaired.png"):
+    assert last_checkpoints(killed) == last_checkpoints(straight) and len(last_checkpoints(killed)) == 2
+    for name in ("comparison.png", "repaired.png"):
         assert digest(killed / name) == digest(straight / name)
 
 
@@ -260,6 +261,97 @@ def test_it_repairs_one_picture_or_a_data_set(finished, pictures, tmp_path, sour
         assert pixels_of(out / "repaired" / "0001.png").shape == (24, 40)
     else:
         assert files_of(out / "repaired") == ["1.png"]
+
+
+def damage_each(folder: Path, pictures: Path, colour=(0, 255, 0)) -> dict[str, np.ndarray]:
+    """Paint a stripe across each picture and a spot in its corner, and write its mask; return what is missing."""
+    folder.mkdir()
+    found = {}
+    for path, suffix in zip(sorted(pictures.iterdir()), ("png", "bmp", "jpg")):
+        with Image.open(path) as image:
+            pixels = np.array(image) // 2 + 60  # far from the colours of the damage
+        missing = np.zeros(pixels.shape[:2], bool)
+        missing[:, 4:6] = missing[-1, -1] = True
+        pixels[missing] = colour
+        Image.fromarray(pixels).save(path)
+        Image.fromarray(np.uint8(255 * missing)).save(folder / f"{path.stem}.{suffix}", quality=100)
+        found[path.stem] = missing
+    return found
+
+
+@pytest.mark.parametrize("kind", ["folder", "colour"])
+def test_pictures_that_are_damaged_already_are_repaired_in_all_their_holes(
+    finished, pictures, tmp_path, kind
+):
+    """At any size and shape, far from the middle too; the damage itself is not looked at."""
+    missing = damage_each(tmp_path / "masks", pictures)
+    flag = tmp_path / "masks" if kind == "folder" else "#00ff00"
+    repaired, out = [], tmp_path / "out"
+    for colour in ((0, 255, 0), (255, 0, 255)):
+        for path in pictures.iterdir():
+            with Image.open(path) as image:
+                pixels = np.array(image)
+            pixels[missing[path.stem]] = colour
+            Image.fromarray(pixels).save(path)
+        flag = flag if kind == "folder" else "#{:02x}{:02x}{:02x}".format(*colour)
+        lesson(LESSON, "--resume", finished[0] / "GAN-0", "--repair", pictures, "--out", out, "--mask", flag)
+        folder = out / ("repaired-2" if repaired else "repaired")
+        assert files_of(folder) == ["0.png", "1.png", "2.png"]
+        repaired.append({path.stem: pixels_of(path) for path in folder.iterdir()})
+    for path in pictures.iterdir():
+        with Image.open(path) as image:
+            original = np.asarray(image.convert("L"))
+        hole = missing[path.stem]
+        if kind == "colour":
+            grown = [
+                np.pad(hole, 2)[y : y + hole.shape[0], x : x + hole.shape[1]]
+                for y in range(5)
+                for x in range(5)
+            ]
+            hole = np.any(grown, axis=0)
+        one, two = (each[path.stem] for each in repaired)
+        assert np.array_equal(one, two), "the colour of the damage is in the repair"
+        assert np.array_equal(one[~hole], original[~hole])
+        assert (one[hole] != original[hole]).mean() > 0.9
+        assert one[-1, -1] != original[-1, -1] and one[0, 4] != original[0, 4]
+
+
+def test_the_mask_of_one_picture_has_its_size(finished, pictures, tmp_path):
+    missing = damage_each(tmp_path / "masks", pictures)["2"]
+    flags = [
+        "--repair",
+        pictures / "2.png",
+        "--mask",
+        tmp_path / "masks" / "2.jpg",
+        "--out",
+        tmp_path / "out",
+    ]
+    lesson(LESSON, "--resume", finished[0] / "GAN-0", *flags)
+    with Image.open(pictures / "2.png") as image:
+        original = np.asarray(image.convert("L"))
+    repaired = pixels_of(tmp_path / "out" / "repaired" / "2.png")
+    assert np.array_equal(repaired != original, missing & (repaired != original))
+    assert (repaired != original)[missing].mean() > 0.9
+
+
+def test_pictures_without_a_mask_that_fits_are_left_out_and_named(finished, pictures, tmp_path, monkeypatch):
+    own, gan, out = tmp_path / "masks", finished[0] / "GAN-0", ["--out", tmp_path / "out"]
+    damage_each(own, pictures)
+    flags = ["--resume", gan, "--repair", pictures, "--mask", own, *out]
+    (own / "0.png").unlink()
+    Image.fromarray(np.zeros((40, 25), np.uint8)).save(own / "1.bmp")
+    said = lesson(LESSON, *flags)
+    assert f"left out: 0: {own} holds no mask of this name" in said
+    assert f"left out: 1: {own / '1.bmp'}: no pixel is white" in said
+    assert files_of(tmp_path / "out" / "repaired") == ["2.png"]
+    one = ["--resume", gan, "--repair", pictures / "0.png", "--mask", own, *out]
+    assert error_of(monkeypatch, *one) == f"{own} holds no mask of this name"
+    (own / "2.jpg").unlink()
+    assert "holds no picture that can be repaired" in error_of(monkeypatch, *flags)
+    assert "so none is missing" in error_of(monkeypatch, *one[:-4], "--mask", "blue", *out)
+    for name in ("0.png", "0.bmp"):
+        Image.fromarray(np.zeros((12, 12), np.uint8)).save(own / name)
+    assert "holds two masks for 0, 0.bmp and 0.png" in error_of(monkeypatch, *flags)
 
 
 def test_what_cannot_be_repaired_gets_one_clear_line(finished, pictures, tmp_path, monkeypatch):
