@@ -71,7 +71,7 @@ print("y =", y[0, :, :, 0].tolist())
 #
 #     (N*OH*OW, kh*kw*C)  @  (kh*kw*C, D)   =   (N*OH*OW, D)
 #
-# Pixels are copied up to kh*kw times. That looks wasteful. It pays, because a large matrix product is the one thing
+# Pixels are copied up to `kh*kw` times. That looks wasteful. It pays, because a large matrix product is the one thing
 # that both processors and GPUs do at full speed (lesson 1). The name in the literature is im2col (Chellapilla et
 # al. 2006).
 #
@@ -166,7 +166,7 @@ lesson.picture(figure, "edges.png")
 # ## Gradients
 #
 # y is linear in x and linear in the weight, and the matrix form is a dense layer on patches (lesson 2). So with
-# `rows` the patches of x and dy flattened to (N*OH*OW, D):
+# `rows` the patches of x and dy flattened to `(N*OH*OW, D)`:
 #
 #     dweight = rows.T @ dy
 #     drows   = dy @ weight.T       then every row is *added* to dx, at the window it was copied from
@@ -256,9 +256,9 @@ lesson.picture(figure, "learned_kernel.png")
 # %% [markdown]
 # ## What it costs
 #
-# Each output number takes kh*kw*C multiplications and as many additions, so a layer takes
-# 2 * N*OH*OW * kh*kw*C * D operations forward, and about twice that backward. A dense layer between the same
-# images would have H*W*C * OH*OW*D weights, and take twice as many operations for each image.
+# Each output number takes `kh*kw*C` multiplications and as many additions, so a layer takes
+# `2 * N*OH*OW * kh*kw*C * D` operations forward, and about twice that backward. A dense layer between the same
+# images would have `H*W*C * OH*OW*D` weights, and take twice as many operations for each image.
 
 # %%
 lesson.step("What it costs")
@@ -344,8 +344,8 @@ lesson.end()
 # 2. A 4 x 4 kernel at stride 2 equals a 2 x 2 kernel at stride 1 on an image whose 2 x 2 blocks have been moved
 #    into the channels. Show it: write the rearrangement of image and weight, and compare with `correlate`.
 # 3. Set `EXAMPLES = "photograph"`: the kernel is then learned from four crops. The lesson prints the smallest
-#    eigenvalue e. Work out how many steps shrink the error along its eigenvector to a tenth, `(1 - 0.2 e)**steps =
-#    0.1`, and check it with `LEARNING_STEPS`: so many steps, then twice as many. Why is this e so small? (Look at
+#    eigenvalue e. Work out how many steps shrink the error along its eigenvector to a tenth,
+#    `(1 - 0.2 e)**steps = 0.1`, and check it with `LEARNING_STEPS`: so many steps, then twice as many. Why is this e so small? (Look at
 #    the eigenvector, `np.linalg.eigh(example_rows.T @ example_rows)[1][:, 0].reshape(3, 3)`.)
 #
 # Worked answers, with the figures to expect: `python lessons/answers/03_convolution.py`.
