@@ -218,9 +218,9 @@ print(f"largest difference {forms_differ:.0e}: float32, and 65,536 numbers added
 #
 #     running = (1 - m) * (batch  +  m * batch before  +  m**2 * the one before that  +  ...)
 #
-# The means of batches of M values with standard deviation sigma are independent, each with the variance `sigma**2 /
-# M`. Variances of independent terms add, each times the square of its factor, and the squares are a geometric
-# series, `1 + m**2 + m**4 + ... = 1 / (1 - m**2)`:
+# The means of batches of M values with standard deviation sigma are independent, each with the variance
+# `sigma**2 / M`. Variances of independent terms add, each times the square of its factor, and the squares are a
+# geometric series, `1 + m**2 + m**4 + ... = 1 / (1 - m**2)`:
 #
 #     variance of running = (1 - m)**2 / (1 - m**2) * sigma**2 / M = (1 - m) / (1 + m) * sigma**2 / M
 #
