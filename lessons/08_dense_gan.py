@@ -288,7 +288,7 @@ for name, generator in generators.items():
     generator.astype(np.float64)
     spectra[name] = singular_values(generator, point)
     ranks[name] = int((spectra[name] > 1e-5 * spectra[name][0]).sum())
-    relative = spectra[name] / spectra[name][0]
+    relative = spectra[name] / max(spectra[name][0], 1e-30)  # 0 where G draws one image only
     below = f"{relative[ranks[name]]:.0e}" if ranks[name] < LATENT else "none"
     print(
         f"{name:<16} local dimension {ranks[name]:3d}; least counted {relative[ranks[name] - 1]:.0e}, next {below}"

@@ -27,7 +27,7 @@ def loose_asterisks(text):
 
 
 def test_loose_asterisks_are_found():
-    page = "# %% [markdown]\n# a `b*c` and *d* and **e f**, 2 * 3\n#     x**2\n# first 1*1 + 2*2, then N*H\n# %%\ny = x**2"
+    page = "# %% [markdown]\n# `b*c`, *d*, **e f**, 2 * 3\n#     x**2\n# first 1*1 + 2*2, then N*H\n# %%\ny = x**2"
     assert loose_asterisks(page) == ["# first 1*1 + 2*2, then N*H"]
 
 

@@ -30,7 +30,7 @@ names = answers.lesson(
     }
 )
 longest = names["lengths"]["mine"] / max(names["lengths"]["saturating"], names["lengths"]["non-saturating"])
-answers.between("its push, divided by the longer of both others", longest, 1.05, 3)
+answers.between("its push, divided by the longer of both others", longest, 1.1, 2.5)
 # Its slope by the logit is -1 everywhere, the others' s - 1 and -s are smaller. So the length of the push depends on
 # the slope of D's surface alone, not on how sure D is.
 
@@ -47,6 +47,7 @@ answers.between("what D has learned", learned, 0.80, 0.88, full=True)
 
 answers.exercise(3, "A smaller judge")
 error = {width: answers.lesson({"WIDTH = 128": f"WIDTH = {width}"})["judge_error"] for width in (8, 32)}
-answers.between("mean error of D with 8 units", error[8], 0, 1, full=True)
-answers.between("with 32", error[32], 0, 1, full=True)
-answers.between("with 128, as shipped", names["judge_error"], 0, 1, full=True)
+answers.between("mean error of D with 8 units", error[8], 0.06, 0.11, full=True)
+answers.between("with 32", error[32], 0.018, 0.036, full=True)
+answers.between("with 128, as shipped", names["judge_error"], 0.012, 0.022, full=True)
+# The pictures show where: few units make few kinks, so D's surface is made of a few straight pieces.
