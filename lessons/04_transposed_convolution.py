@@ -2,12 +2,12 @@
 # # 4. Transposed convolution: the adjoint
 #
 # A discriminator makes images smaller, with strided convolutions. A generator has to make them larger. The layer
-# for that is the convolution's own backward pass, used forward. The lesson writes a small convolution as an explicit
-# matrix and transposes it, shows which sizes come out, and then looks at the layer's well-known flaw: a
+# for that is the convolution's own backward pass, used forward. The lesson writes a small convolution as an
+# explicit matrix and transposes it, shows which sizes come out, and then looks at the layer's well-known flaw: a
 # checkerboard, where the kernel size is not divisible by the stride. It is seen in pixels and in the spectrum.
 #
-# Sources: Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", chapter 4; Odena, Dumoulin
-# and Olah 2016, "Deconvolution and checkerboard artifacts", Distill.
+# Sources: Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning", chapter 4; Odena,
+# Dumoulin and Olah 2016, "Deconvolution and checkerboard artifacts", Distill.
 
 # %%
 import inspect
@@ -26,12 +26,18 @@ lesson = Lesson("04_transposed_convolution", "The adjoint; output sizes; checker
 # %% [markdown]
 # ## A convolution is a matrix
 #
-# Without its bias a convolution is linear, so it is a matrix A: y = A x, with image and output flattened. Column q
-# of A is what the layer makes of an image that is 1 at pixel q and 0 elsewhere. 5 x 5 pixels and a 3 x 3 kernel
-# with stride 2 give a 4 x 25 matrix: each row is the window at one place.
+# Without its bias a convolution is linear, so it is a matrix A: y = A x. Image and output are flattened to columns
+# here, one image at a time. Column q of A is what the layer makes of an image that is 1 at pixel q and 0 elsewhere.
+# 5 x 5 pixels and a 3 x 3 kernel with stride 2 give a 4 x 25 matrix: each row is the window at one place.
 #
-# The backward pass takes dy to dx = A.T dy (lesson 2: dx = dy @ weight.T). It is a map from 2 x 2 pixels to
-# 5 x 5. As a layer of its own it is called a transposed convolution. It holds the very same weight array.
+# Lesson 2 had images as the rows of a batch, y = x @ weight, and dx = dy @ weight.T. A row x @ weight is the column
+# weight.T x, so A is weight.T, and dx as a column is weight dy:
+#
+#     y = A x             forward, (25) -> (4)
+#     dx = A.T dy         backward, (4) -> (25)
+#
+# The backward pass is a map from 2 x 2 pixels to 5 x 5. The transpose of a matrix is also called its *adjoint*. As
+# a layer of its own it is a transposed convolution. It holds the very same weight array.
 
 # %%
 lesson.step("The matrix and its transpose")
@@ -64,7 +70,8 @@ for axes, matrix, title in (
     axes.set(title=title, xlabel="input pixel", ylabel="output pixel")
 lesson.picture(figure, "matrices.png")
 print("the second matrix is the transpose of the first:", np.array_equal(a_up, a_down.T))
-print("it is no inverse: up(down(x)) differs from x by", np.abs(a_up @ a_down - np.eye(25)).max())
+there_and_back = (a_up @ (a_down @ np.ones(25))).reshape(5, 5)  # of an image of ones
+print("it is no inverse: of ones, up(down(x)) makes", there_and_back.min(), "to", there_and_back.max())
 
 # %% [markdown]
 # ## The adjoint identity
@@ -179,7 +186,8 @@ for kernel, stride, padding in ((3, 1, 1), (2, 2, 0), (3, 2, 1), (4, 2, 1), (5, 
 #
 # The lower row is the spectrum (the size of the discrete Fourier transform, mean removed). Slow waves stand at the
 # top left. The fastest wave there is, one pixel up and one pixel down, stands at the right and lower edges. There a
-# checkerboard shows as bright spots. In a picture of fine detail the eye may miss it; in the spectrum it stands out.
+# checkerboard shows as bright spots: the number 0.75 there is a wave that swings by 0.75 up and down. In a picture
+# of fine detail the eye may miss it; in the spectrum it stands out.
 
 # %%
 lesson.step("Overlap and its spectrum")
@@ -217,16 +225,17 @@ ways = {
 flat = np.ones((1, 28, 28, 1), np.float32)
 counts = {name: inner(way(flat, np.ones((k, k, 1, 1), np.float32)))[0] for name, (way, k) in ways.items()}
 
-figure = Figure(figsize=(10, 6.4), layout="constrained")
+figure = Figure(figsize=(12, 6.8), layout="constrained")
 axes = figure.subplots(2, 3)
 for column, (name, count) in enumerate(counts.items()):
     print(f"{name}: every pixel is hit {sorted(set(count.ravel().tolist()))} times")
-    axes[0, column].imshow(count[:8, :8], cmap="Blues", vmin=0, vmax=16)
+    counted = axes[0, column].imshow(count[:8, :8], cmap="Blues", vmin=0, vmax=16)
     for (i, j), number in np.ndenumerate(count[:8, :8]):
         axes[0, column].text(j, i, f"{number:.0f}", ha="center", va="center")
-    axes[0, column].set_title(name)
+    axes[0, column].set_title(f"{name}:\nkernel numbers on each pixel")
     axes[0, column].set_axis_off()
-    axes[1, column].imshow(spectrum(count), cmap="magma", vmin=0, vmax=0.75)
+    waves = axes[1, column].imshow(spectrum(count), cmap="magma", vmin=0, vmax=0.75)
+    axes[1, column].set_title("its spectrum, mean removed")
     ticks = {
         "xticks": [0, 4, 8],
         "xticklabels": [0, 0.25, 0.5],
@@ -234,17 +243,26 @@ for column, (name, count) in enumerate(counts.items()):
         "yticklabels": [0, 0.25, 0.5],
     }
     axes[1, column].set(xlabel="waves a pixel, across", ylabel="waves a pixel, down", **ticks)
+figure.colorbar(counted, ax=axes[0], label="kernel numbers on a pixel")
+figure.colorbar(waves, ax=axes[1], label="size of the wave")
 lesson.picture(figure, "checkerboard.png")
 
 # %% [markdown]
 # ## What a kernel of 4 does not cure
 #
-# With stride 2, even and odd output pixels use different kernel numbers: each of the four phases (even or odd row,
-# even or odd column) has a part of the kernel to itself. On a flat image each phase is one constant: the sum of its
-# part. The image stays flat exactly if the four sums agree. Kernel 4 gives each phase four numbers, kernel 3 gives
-# them 4, 2, 2 and 1. So equal numbers stay flat with kernel 4 only; uneven ones such as 1 2 1 do with kernel 3 too.
-# But a *random* kernel has unequal sums either way: an untrained layer draws checkerboards whatever its size, and
-# has to learn them away. Odena et al. say the same of trained networks: a divisible kernel helps and is no cure.
+# First along one line. With stride 2 the stamps of kernel a b c (d) lie two pixels apart, so the even pixels and
+# the odd ones get different kernel numbers. On a flat image, all ones, each pixel is the sum of the numbers that it
+# gets:
+#
+#     kernel      even pixels   odd pixels     flat if          so flat is         and not flat
+#     a b c       b             a + c          b = a + c        1 2 1              1 1 1
+#     a b c d     b + d         a + c          b + d = a + c    1 1 1 1, 1 3 3 1   1 2 2 2
+#
+# In an image there are four such kinds of pixels, the phases (even or odd row, even or odd column). Kernel 4 gives
+# each phase four numbers, kernel 3 gives one phase 4, two phases 2 and one phase 1. The image stays flat exactly if
+# the four sums agree. Equal numbers stay flat with kernel 4 only; with kernel 3 only uneven ones such as 1 2 1 do.
+# A *random* kernel has unequal sums either way: an untrained layer draws checkerboards whatever its size, and has
+# to learn them away. Odena et al. say the same of trained networks: a divisible kernel helps and is no cure.
 # Repeating pixels first cannot draw a checkerboard on a flat image at all.
 #
 # Measured: the share of the output's power on a flat image that is not its mean.
@@ -292,9 +310,11 @@ lesson.picture(figure, "shares.png")
 # %%
 lesson.step("Checks")
 
+# Beside each bound stands what was measured with seeds 0 to 4; what is exact has no figure.
 assert np.array_equal(a_up, a_down.T)  # the same numbers, not nearly the same
-assert identity_error < 1e-12
-assert adjoint_error < 1e-12 and forms_differ < 1e-5
+assert identity_error < 1e-12  # 3e-17, float64
+assert adjoint_error < 1e-12  # 4e-15, float64: sums of a few products
+assert forms_differ < 1e-5  # 5e-7: float32, and 256 products added in another order
 assert overlap.tolist() == [
     [1, 1, 2, 1, 1],
     [1, 1, 2, 1, 1],
@@ -302,24 +322,32 @@ assert overlap.tolist() == [
     [1, 1, 2, 1, 1],
     [1, 1, 2, 1, 1],
 ]
-assert max(errors.values()) < 1e-6
+assert max(errors.values()) < 1e-6  # 3e-10; a gradient that is 0.1% wrong gives 1e-3
 assert matrix_of(up, 2, 2).shape == (25, 4) and up.forward(np.ones((1, 2, 2, 1))).shape == (1, 5, 5, 1)
 assert set(counts["kernel 3, stride 2"].ravel()) == {1, 2, 4}
 assert set(counts["kernel 4, stride 2"].ravel()) == {4}
 spots = spectrum(counts["kernel 3, stride 2"])[[0, 8, 8], [8, 0, 8]]  # fastest across, down, both
 assert np.allclose(spots, [0.75, 0.75, 0.25])
-assert spectrum(counts["kernel 4, stride 2"]).max() < 1e-12
+assert spectrum(counts["kernel 4, stride 2"]).max() < 1e-12  # 0, for every pixel is the mean
 assert abs(shares["kernel 3, all 1"] - 0.19) < 1e-6  # sums 4, 2, 2, 1: variance 19/16, mean square 25/4
 assert shares["kernel 4, all 1"] < 1e-6 and shares["kernel 3, bilinear 1 2 1"] < 1e-6
+# 0.73 to 0.78, means over 200 kernels. Four independent sums around 0 with one spread would give 3/4.
 assert shares["kernel 3, random"] > 0.5 and shares["kernel 4, random"] > 0.5
-assert shares["repeat, then kernel 3, random"] < 1e-6
+assert shares["repeat, then kernel 3, random"] < 1e-6  # 0: every pixel is the same sum
 lesson.end()
 
 # %% [markdown]
 # ## Exercises
 #
 # 1. Write "repeat every pixel 2 x 2 times" as a layer with a backward pass. (What is the adjoint of copying?) Prove
-#    it with `npgan.gradcheck.check_layer`, and put it before a `Conv2D` in place of a `Conv2DTranspose`.
-# 2. Show that a Conv2DTranspose with kernel 4, stride 2, padding 1 equals "repeat, then a Conv2D with kernel 3" for
-#    the right kernel. Which kernels of size 4 can be reached in this way, and which cannot?
-# 3. Stack two layers with kernel 3, stride 2 and draw the counts and their spectrum. What happens to the artefact?
+#    it with `npgan.gradcheck.check_layer`, put it before a `Conv2D` with kernel 3 and padding 1, and prove both
+#    together.
+# 2. "Repeat, then a Conv2D with kernel 3 and padding 1" equals a Conv2DTranspose with kernel 4, stride 2, padding 1
+#    and the right kernel. In one line, kernel u v w becomes a b c d: which sums are they? Compare both on a random
+#    image, with `stamp` and `enlarge_and_convolve`; the difference should be rounding. Which kernels of 4 cannot be
+#    reached? (How many free numbers have they?)
+# 3. Stack two layers with kernel 3, stride 2, all ones: `stamp(stamp(flat, ones), ones)`. Print which counts occur
+#    in the middle 16 x 16 pixels, and `checkerboard_share` of both layers as one `way`: it rises from 0.190. To
+#    what, and how large is the repeating pattern now?
+#
+# Worked answers, with the figures to expect: `python lessons/answers/04_transposed_convolution.py`.

@@ -24,10 +24,13 @@ lesson = Lesson(
     "05_batch_normalization", "Its backward, derived; train and inference; why batches are not mixed"
 )
 
+# What exercise 3 changes.
+RUNNING_BATCH = 64  # values in each batch that the running statistics see
+
 # %% [markdown]
 # ## Forward
 #
-# Each channel is on its own. Take its M values: one a sample for dense layers, N*H*W for images.
+# Each channel is on its own. Take its M values: one a sample for dense layers, `N*H*W` for images.
 #
 #     m = mean(x)     v = mean((x - m)**2)     r = sqrt(v + epsilon)
 #     u = (x - m) / r
@@ -86,6 +89,13 @@ print("u: means", (u.mean(axis=0) + 0.0).round(2), " standard deviations", u.std
 #     dgamma = sum(dy * u)          dbeta = sum(dy)
 #
 # These are M times the two means in the formula for dx. So the package computes them first and dx from them.
+#
+# Two sums show whether dx is right. Sum dx over the batch: mean(u) = 0, so nothing is left. Sum dx * u: with
+# `mean(u**2) = v / r**2 = 1 - epsilon / r**2` it is
+#
+#     sum(dx * u) = gamma / r * sum(dy * u) * (1 - mean(u**2)) = gamma / r * sum(dy * u) * epsilon / r**2
+#
+# which would be 0 but for epsilon. It shows in a channel whose variance is small.
 
 # %%
 lesson.step("Backward: step by step, and in one line")
@@ -112,7 +122,10 @@ steps_error = np.abs(backward_in_steps(random_dy) - backward(random_dy)).max()
 print(f"largest difference between the two: {steps_error:.0e}")
 dx = backward(random_dy)
 print(f"sum of dx over the batch: {np.abs(dx.sum(axis=0)).max():.0e} (a shift of x changes nothing)")
-print(f"sum of dx * u: {np.abs((dx * u).sum(axis=0)).max():.0e} (nor does a stretch, but for epsilon)")
+stretch = (dx * u).sum(axis=0)  # (C,)
+left_by_epsilon = gamma / r * (random_dy * u).sum(axis=0) * epsilon / r**2  # (C,)
+print("sum of dx * u, by channel:", ", ".join(f"{value:+.1e}" for value in stretch))
+print("what epsilon leaves of it:", ", ".join(f"{value:+.1e}" for value in left_by_epsilon))
 
 # %% [markdown]
 # ## A test that checks nothing
@@ -120,7 +133,8 @@ print(f"sum of dx * u: {np.abs((dx * u).sum(axis=0)).max():.0e} (nor does a stre
 # The popular way to test a backward pass is to take the sum of the output as the loss, which is dy = 1 everywhere.
 # For this layer the sum of y is M * beta, whatever x is! So the true gradient is zero, and every formula that
 # gives zero for a constant dy passes, right or wrong. Below are two wrong ones. The picture sets each number of dx
-# against the finite difference. On the diagonal is right.
+# against the finite difference, both times r of its channel, so that the three channels have one scale. On the
+# diagonal is right.
 
 # %%
 lesson.step("dy = 1 checks nothing")
@@ -146,22 +160,19 @@ def finite_differences(dy, eps=1e-6):
 
 formulas = {"right": backward, "without the variance term": without_variance_term, "wrong sign": wrong_sign}
 kinds_of_dy = {"dy = 1": np.ones_like(x), "dy random": random_dy}
-figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+figure = Figure(figsize=(4.75 * len(kinds_of_dy), 4.8), layout="constrained")
 differences = {}
-for axes, (kind, dy) in zip(figure.subplots(1, 2), kinds_of_dy.items()):
+for axes, (kind, dy) in zip(figure.subplots(1, len(kinds_of_dy)), kinds_of_dy.items()):
     numeric = finite_differences(dy)
-    for (name, formula), marker in zip(formulas.items(), ("o", "x", "+")):
+    for (name, formula), marker in zip(formulas.items(), "ox+s^v"):
         differences[kind, name] = float(np.abs(formula(dy) - numeric).max())
         print(f"{kind:10} {name:26} largest difference from finite differences {differences[kind, name]:.0e}")
-        axes.plot(
-            numeric[:, :2].ravel(), formula(dy)[:, :2].ravel(), marker, label=name, markersize=8, alpha=0.8
-        )
+        axes.plot((numeric * r).ravel(), (formula(dy) * r).ravel(), marker, label=name, alpha=0.8)
     axes.axline((0, 0), slope=1, color="grey", linewidth=0.8)
-    limit = 1.1 * np.abs(wrong_sign(random_dy)[:, :2]).max()
-    axes.set(
-        title=kind, xlabel="finite difference", ylabel="formula", xlim=(-limit, limit), ylim=(-limit, limit)
-    )
-    axes.legend(loc="upper left")
+    limit = 1.1 * np.abs(wrong_sign(random_dy) * r).max()
+    axes.set(title=kind, xlabel="finite difference, times r", xlim=(-limit, limit), ylim=(-limit, limit))
+figure.axes[0].set_ylabel("formula, times r")
+figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(formulas))
 lesson.picture(figure, "dy_of_ones.png")
 
 layer = BatchNormalization(3).astype("float64")
@@ -202,29 +213,41 @@ print(f"largest difference {forms_differ:.0e}: float32, and 65,536 numbers added
 #     running = momentum * running + (1 - momentum) * batch
 #
 # This is the Keras meaning of momentum; PyTorch's momentum is one minus it. They start at mean 0 and variance 1,
-# and need about 1 / (1 - momentum) batches to forget that. After that they still tremble: for batches of M values
-# of standard deviation sigma the running mean has the standard deviation
-# sigma / sqrt(M) * sqrt((1 - momentum) / (1 + momentum)). Small momentum: quick and noisy. Large: slow and calm.
+# and need about 1 / (1 - momentum) batches to forget that. After that they still tremble. Put the line into itself
+# again and again, m for momentum:
+#
+#     running = (1 - m) * (batch  +  m * batch before  +  m**2 * the one before that  +  ...)
+#
+# The means of batches of M values with standard deviation sigma are independent, each with the variance
+# `sigma**2 / M`. Variances of independent terms add, each times the square of its factor, and the squares are a
+# geometric series, `1 + m**2 + m**4 + ... = 1 / (1 - m**2)`:
+#
+#     variance of running = (1 - m)**2 / (1 - m**2) * sigma**2 / M = (1 - m) / (1 + m) * sigma**2 / M
+#
+# The lesson measures the standard deviation, its root. Small momentum: quick and noisy. Large: slow and calm.
 
 # %%
 lesson.step("Running statistics")
 
-true_mean, true_std, batch = 5.0, 3.0, 64
-tracks = {}
+true_mean, true_std = 5.0, 3.0
+tracks, variances = {}, {}
 for momentum in (0.8, 0.99):
     layer = BatchNormalization(1, momentum=momentum)
-    tracks[momentum] = []
+    tracks[momentum], variances[momentum] = [], []
     for _ in range(1000):
-        layer.forward((lesson.rng.standard_normal((batch, 1)) * true_std + true_mean).astype(np.float32))
+        batch = lesson.rng.standard_normal((RUNNING_BATCH, 1)) * true_std + true_mean  # (M, 1)
+        layer.forward(batch.astype(np.float32))
         tracks[momentum].append(float(layer.running_mean[0]))
+        variances[momentum].append(float(layer.running_variance[0]))
 trembling = {}
 for momentum, track in tracks.items():
-    expected = true_std / batch**0.5 * ((1 - momentum) / (1 + momentum)) ** 0.5
+    expected = true_std / RUNNING_BATCH**0.5 * ((1 - momentum) / (1 + momentum)) ** 0.5
     trembling[momentum] = (float(np.std(track[500:])), expected)
     print(
         f"momentum {momentum}: after 1 batch {track[0]:.2f}, 5 {track[4]:.2f}, 100 {track[99]:.2f}; "
         f"standard deviation later {trembling[momentum][0]:.3f}, expected {expected:.3f}"
     )
+    print(f"   running variance later, mean {np.mean(variances[momentum][500:]):.2f}")
 
 figure = Figure(figsize=(7, 3.4))
 axes = figure.add_subplot(title="Running mean of one channel", xlabel="batches seen", ylabel="running mean")
@@ -293,21 +316,30 @@ lesson.picture(figure, "mixed_batches.png")
 # %%
 lesson.step("Checks")
 
-assert np.allclose(u.mean(axis=0), 0) and np.allclose(u.std(axis=0), 1, rtol=1e-3)
-assert steps_error < 1e-12
-assert forms_differ < 1e-4  # measured: 1e-5
-assert all(differences["dy = 1", name] < 1e-6 for name in formulas)  # all three pass: nothing was checked
-assert differences["dy random", "right"] < 1e-6
-assert all(differences["dy random", name] > 1e-2 for name in formulas if name != "right")
-assert max(layer_errors.values()) < 1e-6
+# Beside each bound stands what was measured with seeds 0 to 4.
+assert np.allclose(u.mean(axis=0), 0) and np.allclose(u.std(axis=0), 1, rtol=1e-3)  # 6e-4: epsilon / (2 r**2)
+assert steps_error < 1e-12  # 5e-15
+assert np.allclose(dx.sum(axis=0), 0, atol=1e-11) and np.allclose(
+    stretch, left_by_epsilon, atol=1e-11
+)  # 8e-14
+assert forms_differ < 1e-4  # 3e-5: float32, and numbers up to 5 in size
+three = ("right", "without the variance term", "wrong sign")
+assert all(differences["dy = 1", name] < 1e-6 for name in three)  # 3e-8: all pass, nothing is checked
+assert differences["dy random", "right"] < 1e-6  # 3e-8: rounding, divided by the step
+assert all(differences["dy random", name] > 1e-2 for name in three[1:])  # 0.9
+assert max(layer_errors.values()) < 1e-6  # 5e-9; a gradient that is 0.1% wrong gives 1e-3
 for momentum, (measured, expected) in trembling.items():
+    # 0.98 to 1.05, and 0.60 to 0.83: with momentum 0.99 the mean remembers some 100 batches, and 500 hold few such.
     assert 0.4 < measured / expected < 2.0, momentum
-assert abs(tracks[0.8][4] - true_mean) < 0.6 * true_mean < abs(tracks[0.99][4] - true_mean)
-assert np.ptp(in_training) > 0.01 and abs(alone - (8 - 5) / 3) < 0.2
+assert abs(tracks[0.8][4] - true_mean) < 0.6 * true_mean < abs(tracks[0.99][4] - true_mean)  # 1.7, and 4.7
+if RUNNING_BATCH == 64:
+    assert np.ptp(in_training) > 0.01 and abs(alone - (8 - 5) / 3) < 0.2  # 0.16, and 0.03
 assert abs(shift_by_share[0]) < 1e-5 and shift_by_share[128] < shift_by_share[256] < shift_by_share[512]
-assert abs(shift_by_share[512] - 2**-0.5) < 0.1  # 1 / sqrt(1 + 1): half the distance, over both kinds' spread
-assert abs(float(apart[0].mean() - apart[1].mean())) < 1e-5
-assert np.abs(leak).max() > 1e-4
+assert (
+    abs(shift_by_share[512] - 2**-0.5) < 0.1
+)  # 0.02: half the distance, 1, over both kinds' spread, sqrt(1 + 1)
+assert abs(float(apart[0].mean() - apart[1].mean())) < 1e-5  # 5e-8: float32
+assert np.abs(leak).max() > 1e-4  # 9e-3
 lesson.end()
 
 # %% [markdown]
@@ -315,7 +347,11 @@ lesson.end()
 #
 # 1. *Layer normalization* takes mean and variance over the channels of each sample. Write it with a backward pass
 #    and prove it with `npgan.gradcheck.check_layer`. Where must gamma stand in the formula for dx now, and why?
-# 2. Is a loss of sum(y**2) a good test for this layer? Work out the sum for gamma = 1, beta = 0, then run it with
-#    the three formulas above (dy = 2 y).
-# 3. Repeat the running statistics with batches of 4 in place of 64. Does the running variance settle at 9? By what
+# 2. Is a loss of `sum(y**2)` a good test for this layer? Work out the sum for gamma = 1, beta = 0. Then set above
+#    `gamma, beta = np.ones(3), np.zeros(3)`, add `"dy = 2 y": 2 * y` to `kinds_of_dy`, and read the differences.
+#    Which of the three formulas does it catch? Add a fourth to `formulas`, wrong in another place, that it lets
+#    pass. Does dy = 1 let that one pass?
+# 3. Set `RUNNING_BATCH = 4`. The lesson prints the mean of the running variance. Does it settle at 9? By what
 #    factor is it off, and where does that factor come from? (The variance divides by M.)
+#
+# Worked answers, with the figures to expect: `python lessons/answers/05_batch_normalization.py`.
