@@ -16,7 +16,6 @@
 import time
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from npgan import checkpoint, data, masks, show, verdict
 from npgan.backend import array_module, to_device, to_numpy
@@ -52,7 +51,8 @@ SMALLEST, MARGIN, SIDE, AREA = (32, 32, 32, 64) if args.quick else (32, 256, 64,
 # ## The picture and the hole
 #
 # Grey or RGB, any size; turned as its EXIF data say, laid on white where it is transparent. Only the hole and what
-# lies at most 256 pixels around it are worked on, in full resolution.
+# lies at most 256 pixels around it are worked on, in full resolution. Two fills, from which nobody learns anything,
+# begin: the thin plate, and the plate that is guided by edges.
 
 # %%
 lesson.step("The picture and the hole")
@@ -75,20 +75,12 @@ if hole.mean() > 0.9:
 print(f"{width} x {height} pixels, {channels} channels; {missing.mean():.1%} of them missing")
 
 
-# %% [markdown]
-# ## Two fills
-#
-# The thin plate, and the plate that is guided by edges. Neither learns anything.
-
-
-# %%
 def fills(image: np.ndarray, hole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The guided fill of an image (H, W, C) where `hole` (H, W), and the biharmonic one: both (1, H, W, C)."""
     image, mask = image[None], hole[None, ..., None].astype(np.float32)
     return guided_fill(image, mask), biharmonic_fill(image, mask)
 
 
-lesson.step("Two fills")
 guided, biharmonic = fills(original, hole)
 image = guided[0]  # from here on nothing knows what stands in the hole
 
@@ -183,9 +175,8 @@ def draw_windows(count: int) -> list[np.ndarray]:
 # ## The network
 #
 # Convolutions only: windows of any size that 4 divides. It gets the guided fill, the mask, and how the biharmonic
-# fill differs: where two fills disagree, something is uncertain. Its output is added to the guided fill in the hole.
-# The last layer starts at zero, and so the network at the guided fill. There is no batch normalisation: the colours
-# of a repair are not to depend on a batch.
+# fill differs: where two fills disagree, something is uncertain. Its output is added to the guided fill in the hole,
+# and its last layer starts at zero. No batch normalisation: a repair's colours are not to depend on a batch.
 
 
 # %%
@@ -248,7 +239,7 @@ series = Series(lesson, ["error", "game"], checkpoint.fingerprint(seen))
 
 
 def train(name: str, network: Corrector, steps: int, rate: float, adversarial: float = 0.0):
-    """Do the training `name`; return the moving average of the network's weights, and the run."""
+    """Do the training `name`; return the moving average of the network's weights."""
     discriminator = dcgan_discriminator((side, side, channels + 1), rng, width=16, smallest=side // 8)
     discriminator.to(args.device)
     parts = {
@@ -272,14 +263,13 @@ def train(name: str, network: Corrector, steps: int, rate: float, adversarial: f
         )
         parts["average"].update()
         run.log(**figures)
-    return parts["average"].layer, run
+    return parts["average"].layer
 
 
-trained, games = {}, max(2, args.steps // 3)
-trained["network"], _ = train("error", Corrector(channels, rng).to(args.device), args.steps, 8e-4)
+trained = {"network": train("error", Corrector(channels, rng).to(args.device), args.steps, 8e-4)}
 start = Corrector(channels, np.random.default_rng(0)).to(args.device)
 start.load_state(trained["network"].state())
-trained["GAN"], game = train("game", start, games, 2e-4, ADVERSARIAL_WEIGHT)
+trained["GAN"] = train("game", start, max(2, args.steps // 3), 2e-4, ADVERSARIAL_WEIGHT)
 
 # %% [markdown]
 # ## How much of it is to be believed
@@ -290,7 +280,18 @@ trained["GAN"], game = train("game", start, games, 2e-4, ADVERSARIAL_WEIGHT)
 #
 #     a = <correction, truth - fill> / <correction, correction>,      kept in [0, 1]
 #
-# At 0 the fill is left as it is.
+# At 0 the fill is left as it is. Measured on the real hole, in dB (one run each, the astronaut's with 250 steps):
+#
+#                           biharmonic  guided  a     saved  all of the correction
+#     astronaut, strokes         19.64   20.84  1     20.91  20.91
+#     cat, strokes               25.05   25.89  1     26.05  26.05
+#     cat, square                20.45   21.31  0.29  22.00  23.52
+#     this lesson's square       18.25   18.42  0.21  19.33  21.87
+#
+# So the fill does most of it on strokes. In squares the network would add more than the rehearsal lets it.
+#
+# And the game? On the cat's strokes it changed the rehearsal by +0.02 dB and the sharpness not at all (0.46). With an
+# ADVERSARIAL_WEIGHT of 0.2 the sharpness rose to 0.54 and cost 0.3 dB: 34% of that was to be believed, and not saved.
 
 
 # %%
@@ -315,7 +316,7 @@ def correction(network: Corrector, guided: np.ndarray, plate: np.ndarray, hole: 
 
 
 def sharpness(repaired: np.ndarray, hole: np.ndarray) -> float:
-    """Mean |difference| of neighbours that are both missing; repaired: (H, W, C)."""
+    """Mean |difference| of neighbours that are both missing; printed over the truth's. repaired: (H, W, C)."""
     down, right = hole[1:] & hole[:-1], hole[:, 1:] & hole[:, :-1]
     steps = np.concatenate([np.diff(repaired, axis=0)[down], np.diff(repaired, axis=1)[right]])
     return float(np.abs(steps).sum() / max(1, steps.size))
@@ -334,10 +335,9 @@ for name, network in trained.items():
 mask = rehearsal[None, ..., None].astype(np.float32)
 rehearsal_scores = {name: float(psnr(repaired, truth, mask)[0]) for name, repaired in tried.items()}
 of_truth = max(sharpness(truth[0], rehearsal), 1e-9)
-sharp = {name: sharpness(repaired[0], rehearsal) / of_truth for name, repaired in tried.items()}
 for name, score in rehearsal_scores.items():
     part = f", {believed[name]:.0%} of the correction" if name in believed else ""
-    print(f"{name:<19} {score:.2f} dB, sharpness {sharp[name]:.2f} (1: the truth's){part}")
+    print(f"{name:<19} {score:.2f} dB, sharpness {sharpness(tried[name][0], rehearsal) / of_truth:.2f}{part}")
 
 # %% [markdown]
 # ## The repair, and side by side
@@ -356,22 +356,21 @@ whole[area][hole] = show.to_pixels(repaired[0])[hole]
 path = lesson.save(whole.squeeze(2) if channels == 1 else whole, "repaired.png")
 print(f"   repaired file, {width} x {height}, by the {best}: {path}")
 mask = hole[None, ..., None].astype(np.float32)
-methods = {"biharmonic": biharmonic, "guided": guided, best: guided + added, "saved": repaired}
-labels, scores = {"original": "", "damaged": f"{hole.mean():.1%} missing"}, {}
-for name, result in methods.items():
-    labels[name] = ""
-    if not args.mask:
-        scores[name] = float(psnr(result, original[None], mask)[0])
-        labels[name] = f"hole: {scores[name]:.2f} dB, SSIM {ssim(result, original[None], mask)[0]:.2f}"
-        print(f"{name:<19} {labels[name]}")
+methods = {
+    "biharmonic": biharmonic,
+    "guided": guided,
+    f"{best}, all of it": guided + added,
+    "saved": repaired,
+}
+scores = {}
+for name, result in ({} if args.mask else methods).items():
+    scores[name] = float(psnr(result, original[None], mask)[0])
+    print(f"{name:<19} {scores[name]:.2f} dB, SSIM {ssim(result, original[None], mask)[0]:.2f} on the hole")
 pictures = [original[None], masks.damage(original[None], mask), *methods.values()]
-figure = Figure(figsize=(3.2 * len(pictures), 3.7 * max(0.4, hole.shape[0] / hole.shape[1])))
-for number, ((name, label), shown) in enumerate(zip(labels.items(), pictures)):
-    axes = figure.add_subplot(1, len(pictures), number + 1, title=name, xlabel=label, xticks=[], yticks=[])
-    axes.imshow(show.to_pixels(shown[0]).squeeze(), cmap="gray", vmin=0, vmax=255)
-figure.tight_layout()
-lesson.picture(figure, "comparison.png")
-print(f"{time.perf_counter() - started:.0f} s")
+lesson.picture(show.image_grid(np.concatenate(pictures), len(pictures), gap=4), "comparison.png")
+print(
+    f"   from left to right: original, damaged, {', '.join(methods)}; {time.perf_counter() - started:.0f} s"
+)
 
 # %% [markdown]
 # ## Checks, or a verdict
@@ -379,7 +378,9 @@ print(f"{time.perf_counter() - started:.0f} s")
 # %%
 assert np.array_equal(whole[~missing], picture[~missing]), "a known pixel has changed"
 if lesson.shipped:
-    assert scores["saved"] >= scores["biharmonic"] - 0.5
+    assert scores["saved"] >= scores["biharmonic"] + 0.1, (
+        "a fill of one call is as good"
+    )  # measured: 1.1 above
     lesson.end()
 else:
     lesson.end(
@@ -388,13 +389,12 @@ else:
                 *(rehearsal_scores[best] - rehearsal_scores[fill] for fill in ("biharmonic", "guided"))
             ),
             "" if scores else f"nobody knows what stood in the hole: look at {args.out / 'comparison.png'}",
-            verdict.balance(game.history["d_loss"]),
         )
     )
 
 # %% [markdown]
 # ## Exercises
 #
-# 1. Set ADVERSARIAL_WEIGHT to 0, then to 0.05. What happens to the sharpness, what to the PSNR?
+# 1. Set ADVERSARIAL_WEIGHT to 0.2. What happens to the sharpness, what to the PSNR?
 # 2. Move the hole onto the mouth. Why can the network not repair it? What would it have to learn from?
 # 3. Let it learn from 3 views. What becomes of a, the part of the correction that is believed?
