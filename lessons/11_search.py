@@ -35,13 +35,13 @@ LATENT = 64
 # %% [markdown]
 # ## The images and the hole
 #
-# Those of `11_conv_inpainting.py`, and its GAN of the first seed. The search is slow: 500 images are repaired.
+# Those of `11_conv_inpainting.py`, and its GAN of the first seed. The search is slow: 300 images are repaired.
 
 # %%
 lesson.step("The images and the hole")
 first = trained_by("11_conv_inpainting", "GAN-0", args.trained, args.out)
 problem = repair.load(first.settings)
-few = slice(0, 40 if args.quick else 500)
+few = slice(0, 40 if args.quick else 300)
 truth, holes, damaged = problem.truth[few], problem.masks[few], problem.damaged[few]
 H, W, CHANNELS = SHAPE = problem.shape
 print(f"{first.path}; {len(problem.train)} images of shape {SHAPE} to learn from, {len(truth)} to repair")
@@ -98,11 +98,11 @@ lesson.picture(show.image_grid(drawn, 16, scale=max(1, 56 // H)), "drawn.png")
 #   known pixels a little better with images that are like none.
 # - The cost has many valleys. So the search begins with the best of 4,000 random z, in several of them at once.
 #
-# The one of least cost is the repair. Beside it stands the mean of all that were found, each counted by
-# exp(-cost / heat): several answers, by how well each fits. It is nearer to the mean that PSNR asks for, and blurred.
+# The image of least cost is one answer. All of them, each counted by exp(-cost / heat), are a mean over answers: that
+# is what PSNR asks for, and it is blurred where they differ.
 
 # %%
-STARTS, REACH, FAR, PRIOR, HEAT = 4, 3, 0.1, 0.1, 0.01
+STARTS, REACH, FAR, PRIOR, HEAT = 8, 3, 0.1, 0.05, 0.03
 
 
 def context(mask: np.ndarray) -> np.ndarray:
@@ -156,10 +156,10 @@ def search(
 
 
 lesson.step("The search")
-few_steps = 8 if args.quick else 200
+few_steps = 8 if args.quick else 100
 found = [
-    search(average.layer, damaged[i : i + 100], holes[i : i + 100], rng, few_steps)
-    for i in range(0, len(truth), 100)
+    search(average.layer, damaged[i : i + 50], holes[i : i + 50], rng, few_steps)
+    for i in range(0, len(truth), 50)
 ]
 found, cost = (np.concatenate(arrays) for arrays in zip(*found))
 share = np.exp(-(cost - cost[:, :1]) / HEAT)  # N, STARTS
@@ -169,8 +169,7 @@ mean = masks.blend(damaged, (found * share[:, :, None, None, None]).sum(axis=1),
 # %% [markdown]
 # ## What it is worth
 #
-# Measured on glyphs (500 images): 6.8 dB, below the harmonic fill. Few steps make a poor synthesis generator; where
-# it cannot draw the known pixels, what it draws between them is wrong as well, though it looks like strokes.
+# MEASURED
 
 # %%
 lesson.step("What it is worth")
@@ -178,7 +177,7 @@ network = first.into(networks.Inpainter(SHAPE, np.random.default_rng(0)).to(args
 repairs = {
     "mean": filling.mean_fill(damaged, holes),
     "harmonic": filling.harmonic_fill(damaged, holes, tolerance=1e-4),
-    "search": found[:, 0],
+    "search, best": found[:, 0],
     "search, mean": mean,
     "GAN": repair.repair(network, truth, holes, np.random.default_rng(args.seed), args.device),
 }
@@ -193,14 +192,16 @@ lesson.picture(repair.comparison(problem, repairs), "repairs.png")
 for name, repaired in repairs.items():
     assert np.array_equal(repaired * (holes < 0.5), truth * (holes < 0.5)), name
 if lesson.shipped and repair.shipped(first.settings):
-    assert results["search"].psnr > results["mean"].psnr + 0.3, "the known pixels say nothing about the hole"
+    ahead = {name: results[f"search, {name}"].psnr - results["harmonic"].psnr for name in ("best", "mean")}
+    assert ahead["mean"] > 2, "the mean of the searches is less than 2 dB above the harmonic fill"
+    assert ahead["best"] > 1, "one search is less than 1 dB above the harmonic fill"
     lesson.end()
 else:
-    gain = {name: results["search"].psnr - other.psnr for name, other in results.items()}
+    gain = {name: results["search, mean"].psnr - other.psnr for name, other in results.items()}
     lesson.end(
         verdict.lines(
-            f"the search: {gain['mean']:+.1f} dB over the mean colour, {gain['harmonic']:+.1f} over the harmonic "
-            f"fill, {gain['GAN']:+.1f} over the GAN that was trained to repair",
+            f"the mean of {STARTS} searches: {gain['mean']:+.1f} dB over the mean colour, {gain['harmonic']:+.1f} over "
+            f"the harmonic fill, {gain['GAN']:+.1f} over the GAN that was trained to repair",
             verdict.balance(run.history["d_loss"]),
             verdict.count(len(truth)),
         )
@@ -209,5 +210,5 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# 1. Search with 400 steps of Adam, then with none. How much is won by the best of 1,000, how much by the gradient?
+# 1. Search with 400 steps of Adam, then with none. How much is won by the best of 4,000, how much by the gradient?
 # 2. Add the discriminator's opinion of the drawn image to the cost, with weight 0.1 (Yeh et al. 2017, equation 4).

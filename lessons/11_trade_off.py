@@ -204,8 +204,21 @@ players[DIVERSE], diverse_run = repair.train(
 # less, since its error has other causes too. And in each eighth of the training images there is one that agrees best
 # with the known pixels; these lie too far apart, since they differ in the known pixels as well.
 #
-# Quality: the PSNR of one repair, and of the best of eight. To have asked eight times is worth nothing if all eight
-# are the same.
+# Quality: the PSNR of one repair, and of the best of eight. Measured on 300 unseen glyphs, and on MNIST's digits:
+#
+#                       glyphs: apart   one   best of 8       MNIST: apart   one   best of 8
+#     adversarial 0.01        0.063   14.29     14.60               0.057   12.12    12.33
+#     seeking 0.8             0.439   12.12     14.03               0.536   10.10    11.83
+#     8 nearest images        0.895    8.41     13.37               0.867    8.09    10.75
+#     true completions        0.57                                  0.72
+#
+# The repairs lie 7 to 9 times as far apart as before, at three quarters of the true distance. One alone is 2 dB worse
+# than the mean, as must be: at the true spread it would be 3 dB, since the squares of two distances add that are then
+# equally large. The best of eight makes good for it, but for 0.3 dB.
+#
+# The picture shows the holes whose repair with weight 0 is greyest, where it does not know: original, damaged, and
+# eight repairs with the GAN of weight 0.01, with mode seeking, and by the nearest images. Half a digit may become
+# another one; where only one digit can stand, all eight repairs show that.
 
 # %%
 lesson.step("Eight repairs of one hole")
@@ -246,7 +259,9 @@ for label, eight in eights.items():
     print(f"{label:<18} {spread[label]:6.3f} {one[label]:12.2f} {best_of_8[label]:10.2f}")
 print(f"true completions: about {bound:.3f} apart, or less")
 
-ambiguous = apart(completions).argsort()[::-1][:5]  # whose nearest images differ most
+missing = holes[rows] > 0.5
+grey = ((1 - repairs["0"][rows] ** 2) * missing).sum(axis=(1, 2, 3)) / missing.sum(axis=(1, 2, 3))
+ambiguous = grey.argsort()[::-1][:5]
 shown = [
     np.concatenate([truth[[n]], damaged[[n]], eights[label][:, n]])
     for n in ambiguous
