@@ -200,8 +200,8 @@ else:
     gain = {name: results["search, mean"].psnr - other.psnr for name, other in results.items()}
     lesson.end(
         verdict.lines(
-            f"the mean of {STARTS} searches: {gain['mean']:+.1f} dB over the mean colour, {gain['harmonic']:+.1f} over "
-            f"the harmonic fill, {gain['GAN']:+.1f} over the GAN that was trained to repair",
+            f"the mean of {STARTS} searches: {gain['mean']:+.1f} dB over the mean colour, {gain['harmonic']:+.1f} "
+            f"over the harmonic fill, {gain['GAN']:+.1f} over the GAN that was trained to repair",
             verdict.balance(run.history["d_loss"]),
             verdict.count(len(truth)),
         )
