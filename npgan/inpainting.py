@@ -23,20 +23,20 @@ def energy_score(error: Array, counted: Array, seeking: float) -> Loss:
 
         (|a - x| + |b - x|) / 2  -  seeking / 2 * |a - b|
 
-    The last term is mode seeking (Mao et al. 2019). Gradient by a: (a - x) / |a - x| - seeking * (a - b) / |a - b|,
-    divided by 2 N and by the values in the hole; by b likewise; zero where a length is zero.
+    The last term is mode seeking (Mao et al. 2019, who divide by |z1 - z2|). Gradient by a, times 2 N and the number
+    of values in the hole: (a - x) / |a - x| - seeking * (a - b) / |a - b|; by b likewise. Where a length is zero, so
+    is its part; an image without a value that counts costs nothing.
 
     With seeking = 1 it is the energy score, lowest just where repairs are spread as the true completions are
     (Gneiting and Raftery 2007; for networks: Bouchacourt et al. 2016). With less they come nearer to the mean: for
     many pixels about seeking / sqrt(2 - seeking^2) of that spread.
     """
-    n, channels = len(error) // 2, error.shape[3]
+    xp, n, channels = array_module(error), len(error) // 2, error.shape[3]
     if len(error) != 2 * n or n == 0:
         raise ValueError(f"energy_score: wanted two repairs of each image, got {len(error)} repairs in all")
-    values = counted.sum(axis=(1, 2, 3), keepdims=True) * channels  # 2 N, 1, 1, 1
+    values = xp.maximum(counted.sum(axis=(1, 2, 3), keepdims=True) * channels, 1)  # 2 N, 1, 1, 1
     length, slope = _root_mean_square(error, values)
     apart, slope_apart = _root_mean_square(error[:n] - error[n:], values[:n])  # a - b
-    xp = array_module(error)
     derror = (slope - seeking * xp.concatenate([slope_apart, -slope_apart])) / (2 * n)
     return length.mean() - seeking / 2 * apart.mean(), derror
 

@@ -345,6 +345,8 @@ def test_the_energy_score_by_hand():
     assert derror.ravel().tolist() == [(1 - 0.5) / 2, 0, (-1 + 0.5) / 2, 0]
     value, derror = energy_score(0 * error, np.concatenate([holes, holes]), 0.5)
     assert value == 0 and not derror.any()  # no direction, and no division by zero
+    value, derror = energy_score(0 * error, np.zeros((2, 1, 2, 1)), 0.5)
+    assert value == 0 and not derror.any()  # nothing that counts
     with pytest.raises(ValueError, match="two repairs of each image, got 3"):
         energy_score(np.zeros((3, 1, 2, 1)), np.ones((3, 1, 2, 1)), 0.5)
 
