@@ -14,34 +14,34 @@ import numpy as np
 
 from npgan import filling, masks, networks, repair, show, verdict
 from npgan.adversarial import discriminator_step, generator_step
-from npgan.backend import to_device, to_numpy
+from npgan.backend import array_module, to_device, to_numpy
 from npgan.layers import Layer, Parameter
 from npgan.lesson import Lesson
-from npgan.optim import Adam, MovingAverage, cosine_decay
+from npgan.optim import Adam, MovingAverage, cosine_decay, linear_decay
 from npgan.series import Series, trained_by
 
 lesson = Lesson(
     "11_search",
     "Repair by a search through the noise",
-    steps=1466,
+    steps=2000,
     quick_steps=20,
     device=True,
     resume=True,
     flags={"trained": "folder of 11_conv_inpainting (default: the one of that name beside --out)"},
 )
 args, rng = lesson.args, np.random.default_rng(lesson.args.seed + 30)
-LATENT = 32
+LATENT = 64
 
 # %% [markdown]
 # ## The images and the hole
 #
-# Those of `11_conv_inpainting.py`, and its GAN of the first seed. The search is slow: 500 images are repaired.
+# Those of `11_conv_inpainting.py`, and its GAN of the first seed. The search is slow: 300 images are repaired.
 
 # %%
 lesson.step("The images and the hole")
 first = trained_by("11_conv_inpainting", "GAN-0", args.trained, args.out)
 problem = repair.load(first.settings)
-few = slice(0, 40 if args.quick else 500)
+few = slice(0, 40 if args.quick else 300)
 truth, holes, damaged = problem.truth[few], problem.masks[few], problem.damaged[few]
 H, W, CHANNELS = SHAPE = problem.shape
 print(f"{first.path}; {len(problem.train)} images of shape {SHAPE} to learn from, {len(truth)} to repair")
@@ -49,18 +49,18 @@ print(f"{first.path}; {len(problem.train)} images of shape {SHAPE} to learn from
 # %% [markdown]
 # ## A generator that draws
 #
-# DCGAN in small: two doublings in the generator, two halvings in the discriminator, weights from N(0, 0.02).
+# The search is as good as the images that its generator can draw. So this is the GAN of lesson 9, with its widths,
+# first weights and rates, for a third of its steps. It learns from the images of lesson 11 alone: lesson 9's own run
+# has seen, among its 20,000 glyphs, those that are to be repaired here. The search uses the moving average.
 
 # %%
 lesson.step("A generator that draws")
-generator = networks.dcgan_generator(SHAPE, LATENT, rng, width=24, smallest=max(H, W) // 4).to(args.device)
-discriminator = networks.inpainting_discriminator((H, W, CHANNELS - 1), rng).to(args.device)  # without a mask
-for name, parameter in generator.named_parameters().items():
-    if name.endswith("weight"):
-        parameter.value *= 0.02 / parameter.value.std()
+generator = networks.normal_weights(networks.dcgan_generator(SHAPE, LATENT, rng), rng).to(args.device)
+discriminator = networks.normal_weights(networks.dcgan_discriminator(SHAPE, rng), rng).to(args.device)
 print(generator.summary((LATENT,)))
-g_optimizer = Adam(generator.parameters(), cosine_decay(1e-3, 1e-5, args.steps))
-d_optimizer = Adam(discriminator.parameters(), cosine_decay(4e-4, 4e-6, args.steps))
+half = args.steps // 2
+g_optimizer = Adam(generator.parameters(), linear_decay(2e-3, 0, args.steps, begin=half))
+d_optimizer = Adam(discriminator.parameters(), linear_decay(4e-4, 0, args.steps, begin=half))
 average = MovingAverage(generator)
 parts = {
     "generator": generator,
@@ -72,9 +72,10 @@ parts = {
 }
 series = Series(lesson, ["synthesis"], {"start": first.settings, "shape": SHAPE})
 run = series.run("synthesis", args.steps, parts)
+batch = 8 if args.quick else 64
 for _ in run:
-    real, _, _ = problem.draw(32, rng, args.device)
-    fake = generator.forward(to_device(rng.standard_normal((32, LATENT), dtype=np.float32), args.device))
+    real, _, _ = problem.draw(batch, rng, args.device)
+    fake = generator.forward(to_device(rng.standard_normal((batch, LATENT), dtype=np.float32), args.device))
     d = discriminator_step(discriminator, real, fake, d_optimizer)
     g = generator_step(generator, discriminator, fake, g_optimizer)
     average.update()
@@ -87,46 +88,91 @@ lesson.picture(show.image_grid(drawn, 16, scale=max(1, 56 // H)), "drawn.png")
 # ## The search
 #
 # The gradient by z is what `backward` returns at the generator's input. `held(inference=True)` keeps weights and
-# statistics fixed. Only the error at known pixels counts here; Yeh et al. add the discriminator's opinion and blend
-# the gradients. It can be no better than its generator.
-
+# statistics fixed. What is made small, for each image by itself, is
+#
+#     sum of w * (G(z) - image)^2  +  prior * mean of z^2
+#
+# - w counts a known pixel by the share of missing pixels in the 7 x 7 around it, plus a tenth: what stands beside the
+#   hole says most about it (the importance weighted context loss of Yeh et al. 2017). The weights sum to 1.
+# - z is drawn from N(0, 1), so that is what G can draw images from. Without the second term z wanders off, to fit the
+#   known pixels a little better with images that are like none.
+# - The cost has many valleys. So the search begins with the best of 4,000 random z, in several of them at once.
+#
+# The image of least cost is one answer. All of them, each counted by exp(-cost / heat), are a mean over answers: that
+# is what PSNR asks for, and it is blurred where they differ.
 
 # %%
-def search(generator: Layer, images: np.ndarray, mask: np.ndarray, rng, steps: int, latent: int = LATENT):
-    """Repair by the z whose image fits the known pixels best: the best of 1,000 random ones, then Adam."""
-    h, w = images.shape[1:3]
-    target, mask = to_device(images, args.device), to_device(mask, args.device)
-    candidates = to_device(rng.standard_normal((1000, latent), dtype=np.float32), args.device)
-    drawn = generator.forward(candidates, train=False).reshape(1000, -1)  # 1000, h*w*C
-    known = ((1 - mask) + 0 * target).reshape(len(images), -1)  # N, h*w*C
-    cost = known @ (drawn * drawn).T - 2 * (known * target.reshape(len(images), -1)) @ drawn.T  # N, 1000
+STARTS, REACH, FAR, PRIOR, HEAT = 8, 3, 0.1, 0.05, 0.03
 
-    z = Parameter(candidates[cost.argmin(axis=1)])  # N, latent
+
+def context(mask: np.ndarray) -> np.ndarray:
+    """How much each pixel counts (N, H, W, 1): known ones, most near the hole; the sum over an image is 1."""
+    around = np.pad(mask, [(0, 0), (REACH, REACH), (REACH, REACH), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(around, (2 * REACH + 1, 2 * REACH + 1), axis=(1, 2))
+    weights = (windows.mean(axis=(-2, -1)) + FAR) * (mask < 0.5)
+    return (weights / weights.sum(axis=(1, 2, 3), keepdims=True)).astype(np.float32)
+
+
+def search(
+    generator: Layer,
+    images: np.ndarray,
+    mask: np.ndarray,
+    rng: np.random.Generator,
+    steps: int,
+    *,
+    latent: int = LATENT,
+    prior: float = PRIOR,
+    candidates: int = 4000,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Repair each image by STARTS searches: (N, STARTS, H, W, C), the one of least cost first, and the costs."""
+    n, flat = len(images), (len(images), -1)
+    weights, target = to_device(context(mask), args.device), to_device(images, args.device)
+    w = (weights + 0 * target).reshape(flat)  # N, H*W*C
+    first, costs = rng.standard_normal((candidates, latent), dtype=np.float32), []
+    for i in range(0, candidates, 1000):
+        drawn = generator.forward(to_device(first[i : i + 1000], args.device), train=False).reshape(
+            -1, w.shape[1]
+        )
+        costs.append(to_numpy(w @ (drawn * drawn).T - 2 * (w * target.reshape(flat)) @ drawn.T))  # N, 1000
+    best = np.concatenate(costs, axis=1).argsort(axis=1)[:, :STARTS]  # N, STARTS
+
+    xp = array_module(target)
+    target, weights = xp.repeat(target, STARTS, axis=0), xp.repeat(weights, STARTS, axis=0)  # N*STARTS, ...
+    z = Parameter(to_device(first[best.reshape(-1)], args.device))  # N*STARTS, latent
     optimizer = Adam([z], cosine_decay(0.1, 0.01, steps), beta_1=0.9)
     with generator.held(inference=True):
         for _ in range(steps):
-            drawn = generator.forward(z.value)
-            dimage = (
-                2 * (drawn - target) * (1 - mask) / (h * w)
-            )  # each image's own mean: they are searched apart
+            difference = generator.forward(z.value) - target
             z.zero_grad()
-            z.grad += generator.backward(dimage)
+            z.grad += generator.backward(2 * weights * difference) + 2 * prior / latent * z.value
             optimizer.step()
     drawn = generator.forward(z.value, train=False)
-    return to_numpy(masks.blend(target, drawn, mask))
+    cost = (weights * (drawn - target) ** 2).sum(axis=(1, 2, 3)) + prior * (z.value**2).mean(axis=1)
+    cost, drawn = to_numpy(cost).reshape(n, STARTS), to_numpy(drawn).reshape(n, STARTS, *images.shape[1:])
+    order = cost.argsort(axis=1)
+    drawn = np.take_along_axis(drawn, order[:, :, None, None, None], axis=1)
+    repaired = np.where(mask[:, None] > 0.5, drawn, images[:, None])
+    return repaired, np.take_along_axis(cost, order, axis=1)
 
 
 lesson.step("The search")
+few_steps = 8 if args.quick else 100
 found = [
-    search(average.layer, damaged[i : i + 100], holes[i : i + 100], rng, 8 if args.quick else 100)
-    for i in range(0, len(truth), 100)
+    search(average.layer, damaged[i : i + 50], holes[i : i + 50], rng, few_steps)
+    for i in range(0, len(truth), 50)
 ]
+found, cost = (np.concatenate(arrays) for arrays in zip(*found))
+share = np.exp(-(cost - cost[:, :1]) / HEAT)  # N, STARTS
+share /= share.sum(axis=1, keepdims=True)
+mean = masks.blend(damaged, (found * share[:, :, None, None, None]).sum(axis=1), holes)
 
 # %% [markdown]
 # ## What it is worth
 #
-# Measured on glyphs (500 images): 6.8 dB, below the harmonic fill. Few steps make a poor synthesis generator; where
-# it cannot draw the known pixels, what it draws between them is wrong as well, though it looks like strokes.
+# Measured on 80 unseen glyphs, with a generator of 1,472 steps and four searches each: 7.4 dB for the harmonic fill,
+# 8.9 for the search of least cost, 9.9 for the mean. What wins most: the generator (with half the noise and half the
+# batch the search was 0.8 dB below the harmonic fill), the prior (without it 9.1 instead of 9.8 dB, on other glyphs),
+# and the mean: answers that are all likely and each wrong in its own way cancel part of their errors.
 
 # %%
 lesson.step("What it is worth")
@@ -134,7 +180,8 @@ network = first.into(networks.Inpainter(SHAPE, np.random.default_rng(0)).to(args
 repairs = {
     "mean": filling.mean_fill(damaged, holes),
     "harmonic": filling.harmonic_fill(damaged, holes, tolerance=1e-4),
-    "search": np.concatenate(found),
+    "search, best": found[:, 0],
+    "search, mean": mean,
     "GAN": repair.repair(network, truth, holes, np.random.default_rng(args.seed), args.device),
 }
 results = {name: repair.score(repaired, truth, holes) for name, repaired in repairs.items()}
@@ -148,14 +195,16 @@ lesson.picture(repair.comparison(problem, repairs), "repairs.png")
 for name, repaired in repairs.items():
     assert np.array_equal(repaired * (holes < 0.5), truth * (holes < 0.5)), name
 if lesson.shipped and repair.shipped(first.settings):
-    assert results["search"].psnr > results["mean"].psnr + 0.3, "the known pixels say nothing about the hole"
+    ahead = {name: results[f"search, {name}"].psnr - results["harmonic"].psnr for name in ("best", "mean")}
+    assert ahead["mean"] > 2, "the mean of the searches is less than 2 dB above the harmonic fill"
+    assert ahead["best"] > 1, "one search is less than 1 dB above the harmonic fill"
     lesson.end()
 else:
-    gain = {name: results["search"].psnr - other.psnr for name, other in results.items()}
+    gain = {name: results["search, mean"].psnr - other.psnr for name, other in results.items()}
     lesson.end(
         verdict.lines(
-            f"the search: {gain['mean']:+.1f} dB over the mean colour, {gain['harmonic']:+.1f} over the harmonic "
-            f"fill, {gain['GAN']:+.1f} over the GAN that was trained to repair",
+            f"the mean of {STARTS} searches: {gain['mean']:+.1f} dB over the mean colour, {gain['harmonic']:+.1f} "
+            f"over the harmonic fill, {gain['GAN']:+.1f} over the GAN that was trained to repair",
             verdict.balance(run.history["d_loss"]),
             verdict.count(len(truth)),
         )
@@ -164,5 +213,5 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# 1. Search with 400 steps of Adam, then with none. How much is won by the best of 1,000, how much by the gradient?
+# 1. Search with 400 steps of Adam, then with none. How much is won by the best of 4,000, how much by the gradient?
 # 2. Add the discriminator's opinion of the drawn image to the cost, with weight 0.1 (Yeh et al. 2017, equation 4).

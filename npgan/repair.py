@@ -107,10 +107,14 @@ def train(
     *,
     reconstruction: float = 1.0,
     adversarial: float = 0.0,
+    seeking: float = 0.0,
     rate: float = 2e-3,
     batch: int = 32,
 ) -> tuple[Layer, Run]:
-    """Do the training `name`, with `network` in place; return the moving average of its weights, and the run."""
+    """Do the training `name`, with `network` in place; return the moving average of its weights, and the run.
+
+    seeking: see `inpainting_step`. Above 0 a batch holds half as many images, each repaired with two noises.
+    """
     device = series.lesson.args.device
     xp = array_module(network.parameters()[0].value)
     discriminator = inpainting_discriminator(problem.shape, rng).to(device)
@@ -128,6 +132,8 @@ def train(
     run = series.run(name, steps, parts)
     for _ in run:
         real, mask, noise = problem.draw(batch, rng, device)
+        if seeking:
+            real, mask = (xp.concatenate([array[: batch // 2]] * 2) for array in (real, mask))
         fake = network.forward(masks.damage(real, mask), mask, noise)
         undamaged = None
         if adversarial:
@@ -138,6 +144,7 @@ def train(
             *(fake, real, mask, undamaged),
             reconstruction=reconstruction,
             adversarial=adversarial,
+            seeking=seeking,
         )
         average.update()
         run.log(**figures)
@@ -175,10 +182,16 @@ class Score(NamedTuple):
     ssim_spread: float
 
 
+def each_psnr(repaired: np.ndarray, truth: np.ndarray, holes: np.ndarray) -> np.ndarray:
+    """PSNR in dB, at most 60, of each repaired image (n, H, W, C), on the first n of `truth` and `holes`: (n,)."""
+    n = len(repaired)
+    return np.minimum(psnr(repaired, truth[:n], holes[:n]), 60)
+
+
 def score(repaired: np.ndarray, truth: np.ndarray, holes: np.ndarray) -> Score:
     """Score repaired images (n, H, W, C) beside the first n of `truth`, on the first n of the holes."""
     n = len(repaired)
-    each = np.minimum(psnr(repaired, truth[:n], holes[:n]), 60)
+    each = each_psnr(repaired, truth, holes)
     pooled = 10 * np.log10(4 / np.mean(4 / 10 ** (each / 10)))
     similarity = ssim(repaired, truth[:n], holes[:n])
     return Score(n, each.mean(), each.std(), pooled, similarity.mean(), similarity.std())

@@ -18,8 +18,8 @@ from strategies import at_least, seeds
 from npgan import checkpoint, masks, networks, repair
 from npgan.backend import to_device, to_numpy
 from npgan.data import DataError, read_picture
-from npgan.gradcheck import GradientError, check_layer
-from npgan.inpainting import inpainting_step
+from npgan.gradcheck import GradientError, check_layer, check_loss
+from npgan.inpainting import energy_score, inpainting_step
 from npgan.layers import Concatenate, Dense, Layer, LeakyReLU, Reshape, Sequential, Tanh
 from npgan.optim import SGD
 
@@ -308,8 +308,66 @@ def test_the_gradients_of_the_weights_do_not_need_that_of_the_input(which, reque
     assert all(np.array_equal(a, p.grad) for a, p in zip(wanted, network.parameters()))
 
 
+def score_by_loops(fake, real, counts, seeking):
+    """The energy score of `inpainting.energy_score`, image by image, from its definition."""
+    n, values = len(fake) // 2, []
+    for i in range(n):
+        a, b, x = (array[counts[i]] for array in (fake[i], fake[n + i], real[i]))
+        to_x = [np.sqrt(np.mean((repaired - x) ** 2)) for repaired in (a, b)]
+        values.append(sum(to_x) / 2 - seeking / 2 * np.sqrt(np.mean((a - b) ** 2)))
+    return np.mean(values)
+
+
+@given(
+    n=st.integers(1, 4),
+    size=st.integers(1, 5),
+    channels=st.integers(1, 3),
+    seeking=st.floats(0, 1),
+    seed=seeds,
+)
+def test_the_gradient_of_the_energy_score_is_that_of_finite_differences(n, size, channels, seeking, seed):
+    rng = np.random.default_rng(seed)
+    holes = (rng.random((n, size, size, 1)) < 0.6).astype(float)
+    holes[:, 0, 0] = 1
+    holes = np.concatenate([holes, holes])
+    error = holes * rng.standard_normal((2 * n, size, size, channels))
+    # Where a and b are one value each, |a - b| has a kink at a = b, and |a - x| at a = x: keep away from both.
+    error += holes * np.where(np.arange(2 * n) < n, 3, 7)[:, None, None, None]
+    check_loss(lambda e: energy_score(e * holes, holes, seeking), error, rng)
+
+
+def test_the_energy_score_by_hand():
+    """One image of two pixels, one of them in the hole: a is off by 3, b by -1, so |a - b| = 4."""
+    holes = np.array([1.0, 0.0]).reshape(1, 1, 2, 1)
+    error = np.array([[3.0, 0.0], [-1.0, 0.0]]).reshape(2, 1, 2, 1)
+    value, derror = energy_score(error, np.concatenate([holes, holes]), 0.5)
+    assert value == (3 + 1) / 2 - 0.25 * 4
+    assert derror.ravel().tolist() == [(1 - 0.5) / 2, 0, (-1 + 0.5) / 2, 0]
+    value, derror = energy_score(0 * error, np.concatenate([holes, holes]), 0.5)
+    assert value == 0 and not derror.any()  # no direction, and no division by zero
+    value, derror = energy_score(0 * error, np.zeros((2, 1, 2, 1)), 0.5)
+    assert value == 0 and not derror.any()  # nothing that counts
+    with pytest.raises(ValueError, match="two repairs of each image, got 3"):
+        energy_score(np.zeros((3, 1, 2, 1)), np.ones((3, 1, 2, 1)), 0.5)
+
+
+def test_the_energy_score_is_least_where_repairs_are_spread_as_the_truth_is(rng):
+    """Truth and repairs normal around one mean, with spreads t and s, in 400 pixels."""
+    t, holes = 0.7, np.ones((4000, 20, 20, 1), np.float32)
+    x = t * rng.standard_normal((2000, 20, 20, 1), dtype=np.float32)
+    noise = rng.standard_normal((4000, 20, 20, 1), dtype=np.float32)
+    for seeking in (1.0, 0.8):
+        best = t * seeking / np.sqrt(2 - seeking**2)
+        low, middle, high = (
+            float(energy_score(s * noise - np.concatenate([x, x]), holes, seeking)[0])
+            for s in (0.9 * best, best, 1.1 * best)
+        )
+        assert middle < min(low, high)
+
+
+@pytest.mark.parametrize("seeking", [0.0, 0.8])
 @pytest.mark.parametrize("partly", [False, True])
-def test_a_step_of_repair_follows_the_gradient_of_both_teachers(partly):
+def test_a_step_of_repair_follows_the_gradient_of_both_teachers(partly, seeking):
     """The weights' change by plain descent, against finite differences of the loss that the docstring states."""
     checked, seed = 0, 0
     while checked < 5:
@@ -322,13 +380,18 @@ def test_a_step_of_repair_follows_the_gradient_of_both_teachers(partly):
         holes = masks.make("rectangles", 6, 8, 8, rng).astype(float)
         counted = holes * (rng.random(holes.shape) < 0.7) if partly else None
         real, other = rng.uniform(-1, 1, (2, 6, 8, 8, 2))
+        if seeking:  # three images, repaired with two noises each
+            real, holes = (np.concatenate([array[:3]] * 2) for array in (real, holes))
+            counted = np.concatenate([counted[:3]] * 2) if partly else None
         inputs = [masks.damage(real, holes), holes, rng.standard_normal((6, 3))]
 
         def loss(generator=generator, judge=judge, inputs=inputs, real=real, holes=holes, counted=counted):
             fake = generator.forward(*inputs)
-            wrong = (fake - real)[np.broadcast_to((holes if counted is None else counted) > 0.5, real.shape)]
+            counts = np.broadcast_to((holes if counted is None else counted) > 0.5, real.shape)
+            wrong = (fake - real)[counts]
+            error = score_by_loops(fake, real, counts, seeking) if seeking else np.mean(wrong**2)
             logits = judge.forward(np.concatenate([fake, holes], axis=3))
-            return 0.7 * np.mean(wrong**2) + 0.3 * np.mean(np.log1p(np.exp(-logits)))
+            return 0.7 * error + 0.3 * np.mean(np.log1p(np.exp(-logits)))
 
         if near_a_kink(generator, loss):
             continue
@@ -336,7 +399,7 @@ def test_a_step_of_repair_follows_the_gradient_of_both_teachers(partly):
         figures = inpainting_step(
             *(generator, judge, SGD(generator.parameters(), 1.0), SGD(judge.parameters(), 1e-300)),
             *(generator.forward(*inputs), real, holes, np.concatenate([other, holes], axis=3)),
-            **{"reconstruction": 0.7, "adversarial": 0.3, "counted": counted},
+            **{"reconstruction": 0.7, "adversarial": 0.3, "counted": counted, "seeking": seeking},
         )
         gradient = [a - parameter.value for a, parameter in zip(before, generator.parameters())]
         values = []
@@ -347,7 +410,8 @@ def test_a_step_of_repair_follows_the_gradient_of_both_teachers(partly):
             values.append(loss())
         slope = sum((g * d).sum() for g, d in zip(gradient, direction))
         assert (values[1] - values[0]) / 2e-6 == pytest.approx(slope, rel=1e-6)
-        assert 0.7 * figures["mse"] + 0.3 * figures["g_loss"] == pytest.approx(np.mean(values), rel=1e-6)
+        error = figures["energy" if seeking else "mse"]
+        assert 0.7 * error + 0.3 * figures["g_loss"] == pytest.approx(np.mean(values), rel=1e-6)
         assert not any(layer.frozen for layer in judge.walk())
         checked += 1
 
@@ -388,14 +452,41 @@ def test_search_finds_the_noise_of_an_image_that_the_generator_can_draw(search):
     images = generator.forward(z, train=False)
     before = generator.state()
     holes = masks.make("centre", 5, h, w, rng)
-    found = search["search"](generator, masks.damage(images, holes), holes, rng, 400, latent=4)
+    settings = {"steps": 400, "latent": 4, "prior": 0.0}
+    found, cost = search["search"](generator, masks.damage(images, holes), holes, rng, **settings)
+    assert (np.diff(cost, axis=1) >= 0).all()  # the best first
+    found = found[:, 0]
     known = np.broadcast_to(holes < 0.5, images.shape)
     assert np.array_equal(found[known], images[known])
     assert np.abs(found - images).max() < 0.1
     assert all(np.array_equal(before[name], array) for name, array in generator.state().items())
     assert not any(parameter.grad.any() for parameter in generator.parameters())
-    turned = search["search"](generator, masks.damage(images, 1 - holes), 1 - holes, rng, 400, latent=4)
-    assert np.array_equal(turned[~known], images[~known])
+    turned, _ = search["search"](generator, masks.damage(images, 1 - holes), 1 - holes, rng, **settings)
+    assert np.array_equal(turned[:, 0][~known], images[~known])
+
+
+def test_search_counts_known_pixels_near_the_hole_most_and_missing_ones_not_at_all(search):
+    holes = np.concatenate([masks.make(kind, 3, 16, 12, np.random.default_rng(0)) for kind in masks.KINDS])
+    weights = search["context"](holes)
+    assert weights.shape == holes.shape and weights.dtype == np.float32
+    assert not weights[holes > 0.5].any() and (weights[holes < 0.5] > 0).all()
+    np.testing.assert_allclose(weights.sum(axis=(1, 2, 3)), 1, rtol=1e-5)
+    hole = np.zeros((1, 9, 9, 1), np.float32)
+    hole[0, 4, 4] = (
+        1  # one pixel: those in the 7 x 7 around it count (1 / 49 + .1) / .1 times as much as others
+    )
+    weights = search["context"](hole)[0, ..., 0]
+    assert weights[1, 1] / weights[0, 0] == pytest.approx(1 + 10 / 49, rel=1e-5)
+
+
+def test_a_search_with_a_prior_stays_near_the_noise_that_a_generator_is_used_to(search):
+    rng = np.random.default_rng(1)
+    h, w, c = search["SHAPE"]
+    generator = Sequential([Dense(4, h * w * c, rng=rng), Reshape((h, w, c)), Tanh()])
+    images = np.tanh(rng.standard_normal((3, h, w, c))).astype(np.float32)  # like none that it can draw
+    holes = masks.make("centre", 3, h, w, rng)
+    costs = [search["search"](generator, images, holes, rng, 50, latent=4, prior=p)[1][:, 0] for p in (0, 10)]
+    assert (costs[1] > costs[0]).all()
 
 
 # One's own picture ---------------------------------------------------------------------------------------
