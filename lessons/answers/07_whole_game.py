@@ -21,10 +21,12 @@ def play(*changes):
 
 answers.exercise(1, "Who learns first")
 order = 'ORDER = "DG"  #'
-for new in ("GD", "DDG"):
+for new, low, high in (("GD", 0.40, 0.65), ("DDG", 0.50, 0.80)):
     _, modes, share = play((order, f'ORDER = "{new}"  #'))
-    answers.between(f'"{new}": modes of 8', modes, 0, 8, full=True)
-    answers.between(f'"{new}": share of high quality', share, 0, 1, full=True)
+    answers.between(f'"{new}": modes of 8', modes, 4, 8, full=True)
+    answers.between(f'"{new}": share of high quality', share, low, high, full=True)
+# Seed 0: 8 modes and 54%, then 5 modes and 64%. So "GD" stays within what other seeds change, and with two steps of D
+# fewer modes were found.
 # The shares of seeds 0, 1 and 2 lie between 44% and 59% as shipped. `fake` need not be drawn again, for G's step
 # changes G, not the points that it has drawn already; D just learns from points of the G before.
 
@@ -34,11 +36,12 @@ answers.below("relative error", check_loss(lambda x: wasserstein(x, 1.0), logits
 
 answers.exercise(3, "The grid, more noise, a rate that stays")
 names, modes, share = play(("MIXTURE = Mixture.ring()", "MIXTURE = Mixture.grid()"))
-answers.between("modes of 25", modes, 0, 25, full=True)
+answers.between("modes of 25", modes, 15, 24, full=True)
 points = names["games"]["non-saturating"][0].forward(names["COUNTED"], train=False) * names["REACH"]
 each = names["samples_per_mode"](points, names["MIXTURE"].centres, names["MIXTURE"].sigma)
-answers.between("points of the poorest mode found, of 2,500", int(each[each > 0].min()), 1, 500, full=True)
+answers.between("points of the poorest mode found, of 2,500", int(each[each > 0].min()), 1, 3, full=True)
 _, modes, share = play(("LATENT = 2  #", "LATENT = 8  #"))
-answers.between("LATENT = 8: share of high quality", share, 0, 1, full=True)
+answers.between("LATENT = 8: share of high quality", share, 0, 0.03, full=True)
 _, modes, share = play(("FALLING = True  #", "FALLING = False  #"))
-answers.between("FALLING = False: share of high quality", share, 0, 1, full=True)
+answers.between("FALLING = False: share of high quality", share, 0, 0.15, full=True)
+# With the falling rate it is 44% to 59%: the players settle only where their steps get smaller.
