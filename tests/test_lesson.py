@@ -373,7 +373,7 @@ def test_larger_images_take_fewer_steps_where_none_were_asked_for(tmp_path, caps
 
     assert steps(shape=(28, 28, 1)) == steps(shape=(16, 16, 3)) == 1000
     assert "in place of" not in capsys.readouterr().out
-    assert steps(shape=(64, 64, 3)) == 438
-    assert "64 x 64 pixels: 438 steps in place of 1000" in capsys.readouterr().out
+    assert steps(shape=(64, 64, 3)) == 191
+    assert "64 x 64 pixels: 191 steps in place of 1000" in capsys.readouterr().out
     assert steps("--steps", "1000", shape=(64, 64, 3)) == 1000
     assert steps("--quick", shape=(64, 64, 3)) == 7
