@@ -117,9 +117,9 @@ print(f"mask: {KIND}, {holes.mean():.1%} of the pixels are missing")
 # few lucky copies cannot lift. `nearest image` looks through the same images that the networks learn from. The three
 # slow methods are scored on the first 500 images.
 #
-# The harmonic fill is a stretched membrane: each missing pixel is the mean of its neighbours (Laplace's equation). The
-# biharmonic one is a thin metal plate, which goes on in the direction in which it enters the hole. The guided one bends
-# easily across the edges that it sees and hardly along them. `npgan/filling` derives all of them.
+# The harmonic fill is a stretched membrane: each missing pixel is the mean of its neighbours (Laplace's equation).
+# The biharmonic one is a thin metal plate, which goes on in the direction in which it enters the hole. The guided one
+# bends easily across the edges that it sees and hardly along them. `npgan/filling` derives all of them.
 
 # %%
 lesson.step("Filling without training")

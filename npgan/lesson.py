@@ -176,8 +176,8 @@ class Lesson:
     def fit_steps(self, shape: tuple[int, int, int]) -> None:
         """Where no --steps was given and the images (H, W, C) are larger than 28 x 28: take fewer, and say so.
 
-        The time of a step grows with the pixels. The number of steps falls with them, so that a run takes about as long
-        at any size: at 64 x 64 a fifth of the steps.
+        The time of a step grows with the pixels. The number of steps falls with them, so that a run takes about as
+        long at any size: at 64 x 64 a fifth of the steps.
         """
         part = 28 * 28 / (shape[0] * shape[1])
         if part < 1 and not self._steps_given:
