@@ -280,18 +280,18 @@ trained["GAN"] = train("game", start, max(2, args.steps // 3), 2e-4, ADVERSARIAL
 #
 #     a = <correction, truth - fill> / <correction, correction>,      kept in [0, 1]
 #
-# At 0 the fill is left as it is. Measured on the real hole, in dB (one run each, the astronaut's with 250 steps):
+# At 0 the fill is left as it is. Measured on the real hole (256 x 256 pixels, one run each), in dB:
 #
-#                           biharmonic  guided  a     saved  all of the correction
-#     astronaut, strokes         19.64   20.84  1     20.91  20.91
-#     cat, strokes               25.05   25.89  1     26.05  26.05
-#     cat, square                20.45   21.31  0.29  22.00  23.52
-#     this lesson's square       18.25   18.42  0.21  19.33  21.87
+#                                              astronaut    cat  hopper  coffee  this lesson
+#     guided over biharmonic, strokes              +1.20  +0.84   +1.86   +1.84
+#                             square               +1.47  +0.86   -0.11   -0.15        +0.17
+#     what is believed over guided, strokes        +0.15  +0.16   +0.21   -0.36
+#                                   square         +0.57  +0.69   -1.52   -0.56        +1.37
 #
-# So the fill does most of it on strokes. In squares the network would add more than the rehearsal lets it.
-#
-# And the game? On the cat's strokes it changed the rehearsal by +0.02 dB and the sharpness not at all (0.46). With an
-# ADVERSARIAL_WEIGHT of 0.2 the sharpness rose to 0.54 and cost 0.3 dB: 34% of that was to be believed, and not saved.
+# The rehearsal had promised a gain in each. It lies elsewhere in the picture; what holds there need not hold here.
+# So the fill is what this lesson saves as the repair, and the network's beside it, to be looked at. The game changes
+# little: at most 0.2 dB, the same sharpness. With an ADVERSARIAL_WEIGHT of 0.2 the sharpness of the cat's strokes
+# rose from 0.46 to 0.54, and cost 0.3 dB.
 
 
 # %%
@@ -342,51 +342,44 @@ for name, score in rehearsal_scores.items():
 # %% [markdown]
 # ## The repair, and side by side
 #
-# What was best in the rehearsal is saved. In the hole it goes into the picture; all other pixels are those of the
-# file, bit for bit. Where the hole was drawn by this lesson one knows what stood there, and can count. With a mask of
-# your own what stands in the hole is damage, and no score means anything.
+# `repaired.png` has the guided fill in the hole, `learned.png` what was best in the rehearsal; all other pixels are
+# those of the file, bit for bit. Where the hole was drawn by this lesson one knows what stood there, and can count.
 
 # %%
 lesson.step("The repair")
 best = max(trained, key=rehearsal_scores.get)
 added = correction(trained[best], guided, biharmonic, hole)
-repaired = np.clip(guided + believed[best] * added, -1, 1)  # 1, H, W, C
-whole = picture.copy()
-whole[area][hole] = show.to_pixels(repaired[0])[hole]
-path = lesson.save(whole.squeeze(2) if channels == 1 else whole, "repaired.png")
-print(f"   repaired file, {width} x {height}, by the {best}: {path}")
-mask = hole[None, ..., None].astype(np.float32)
-methods = {
-    "biharmonic": biharmonic,
-    "guided": guided,
-    f"{best}, all of it": guided + added,
-    "saved": repaired,
-}
-scores = {}
+methods = {"biharmonic": biharmonic, "guided": guided, f"{best}, all of it": guided + added}
+methods[best] = guided + believed[best] * added  # 1, H, W, C
+for name, result in {"repaired": guided, "learned": methods[best]}.items():
+    whole = picture.copy()
+    whole[area][hole] = show.to_pixels(result[0])[hole]
+    path = lesson.save(whole.squeeze(2) if channels == 1 else whole, f"{name}.png")
+    print(f"   {width} x {height}, {name}: {path}")
+    assert np.array_equal(whole[~missing], picture[~missing]), "a known pixel has changed"
+mask, scores = hole[None, ..., None].astype(np.float32), {}
 for name, result in ({} if args.mask else methods).items():
     scores[name] = float(psnr(result, original[None], mask)[0])
     print(f"{name:<19} {scores[name]:.2f} dB, SSIM {ssim(result, original[None], mask)[0]:.2f} on the hole")
 pictures = [original[None], masks.damage(original[None], mask), *methods.values()]
 lesson.picture(show.image_grid(np.concatenate(pictures), len(pictures), gap=4), "comparison.png")
-print(
-    f"   from left to right: original, damaged, {', '.join(methods)}; {time.perf_counter() - started:.0f} s"
-)
+print(f"   left to right: original, damaged, {', '.join(methods)}; {time.perf_counter() - started:.0f} s")
 
 # %% [markdown]
 # ## Checks, or a verdict
 
 # %%
-assert np.array_equal(whole[~missing], picture[~missing]), "a known pixel has changed"
 if lesson.shipped:
-    assert scores["saved"] >= scores["biharmonic"] + 0.1, (
-        "a fill of one call is as good"
-    )  # measured: 1.1 above
+    assert scores["guided"] >= scores["biharmonic"] + 0.1  # measured: 0.17 above
+    assert scores[best] >= scores["guided"]  # here it does help; measured: 1.37 above
     lesson.end()
 else:
+    pairs = [("biharmonic", "guided"), ("guided", best)]
+    gains = [rehearsal_scores[better] - rehearsal_scores[fill] for fill, better in pairs]
     lesson.end(
         verdict.lines(
-            "in the rehearsal {:+.2f} dB over the biharmonic fill, {:+.2f} over the guided one".format(
-                *(rehearsal_scores[best] - rehearsal_scores[fill] for fill in ("biharmonic", "guided"))
+            "in the rehearsal: guided {:+.2f} dB over biharmonic, what was learned {:+.2f} more".format(
+                *gains
             ),
             "" if scores else f"nobody knows what stood in the hole: look at {args.out / 'comparison.png'}",
         )

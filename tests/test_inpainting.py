@@ -433,7 +433,7 @@ def test_the_lessons_write_their_pictures(conv, trade_off, search, dense, own):
         (conv, ["repairs.png", "losses.png"]),
         (trade_off, ["repairs.png", "trade_off.png", "diversity.png"]),
         (search, ["repairs.png", "drawn.png"]),
-        (own, ["comparison.png", "repaired.png"]),
+        (own, ["comparison.png", "repaired.png", "learned.png"]),
     ):
         for picture in pictures:
             with Image.open(names["args"].out / picture) as image:

@@ -114,7 +114,7 @@ def test_ones_own_picture_ends_with_the_same_repair(tmp_path):
     lesson(LESSON, *short, "--out", killed, killed_after="error/checkpoint-00000003.npz")
     assert "after step 3\n" in lesson(OWN_PICTURE, "--resume", killed)
     assert last_checkpoints(killed) == last_checkpoints(straight) and len(last_checkpoints(killed)) == 2
-    for name in ("comparison.png", "repaired.png"):
+    for name in ("comparison.png", "repaired.png", "learned.png"):
         assert digest(killed / name) == digest(straight / name)
 
 
