@@ -14,7 +14,6 @@ from npgan.filling import (
     harmonic_fill,
     mean_fill,
     nearest_image_fill,
-    patch_detail,
     patch_fill,
     segment_fill,
 )
@@ -383,24 +382,3 @@ def test_better_methods_repair_a_photograph_better():
     hole[:, 52:76, 52:76] = 1
     score = {name: psnr(METHODS[name](image, hole), image, hole)[0] for name in ("mean", "harmonic", "patch")}
     assert score["mean"] + 3 < score["harmonic"] and score["mean"] + 3 < score["patch"]
-
-
-def test_detail_gives_a_soft_repair_the_known_texture_back():
-    y, x = np.mgrid[:64, :64]
-    stripes = np.where((x + y) % 8 < 4, 0.8, -0.6).astype(np.float32)[None, ..., None]  # 1, 64, 64, 1
-    mask = np.zeros((1, 64, 64, 1), np.float32)
-    mask[:, 24:40, 22:41] = 1
-    noise = np.random.default_rng(3).normal(0, 0.3, stripes.shape).astype(np.float32)
-    soft = np.where(mask > 0.5, 0.5 * stripes + noise, stripes)
-    damaged = np.where(mask > 0.5, np.nan, stripes).astype(np.float32)  # what stood there is not looked at
-    repaired = patch_detail(damaged, mask, soft)
-    np.testing.assert_allclose(repaired, stripes, atol=1e-5)
-    assert np.array_equal(repaired[mask < 0.5], stripes[mask < 0.5])
-
-
-def test_detail_leaves_a_picture_without_a_known_window_as_it_was_repaired():
-    images, soft = np.zeros((1, 8, 8, 3), np.float32), np.full((1, 8, 8, 3), 0.25, np.float32)
-    mask = np.ones((1, 8, 8, 1), np.float32)
-    mask[:, 0, 0] = 0
-    repaired = patch_detail(images, mask, soft)
-    assert np.array_equal(repaired, np.where(mask > 0.5, soft, images))

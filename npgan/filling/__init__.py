@@ -7,11 +7,9 @@ never looked at. There is no chance in any of them: the same input gives the sam
 They stand for the traditional methods: copy and paste of templates (nearest_image_fill, patch_fill), segmentation
 and recombination (segment_fill), feature-based filling (harmonic_fill carries colours on, biharmonic_fill slopes
 too, guided_fill edges; in patch_fill, the order of the patches).
-patch_detail is no fill of its own: it gives a soft repair, a learned one say, the grain of the known pixels.
 """
 
 from npgan.filling.biharmonic import biharmonic_fill
-from npgan.filling.detail import patch_detail
 from npgan.filling.guided import guided_fill
 from npgan.filling.harmonic import harmonic_fill
 from npgan.filling.mean import mean_fill
@@ -25,7 +23,6 @@ __all__ = [
     "harmonic_fill",
     "mean_fill",
     "nearest_image_fill",
-    "patch_detail",
     "patch_fill",
     "segment_fill",
 ]
