@@ -35,6 +35,12 @@ def both(kernel, *arguments):
     same(kernel.fast(*arguments), kernel.plain(*arguments))
 
 
+@pytest.fixture(autouse=True)
+def whatever_the_environment_says(monkeypatch):
+    """Both forms are compared here, also where NPGAN_PLAIN=1 runs the others' tests on the plain one."""
+    monkeypatch.setattr(switch, "plain_everywhere", False)
+
+
 @pytest.fixture
 def small_pieces(monkeypatch):
     """So small that even small arrays are cut in many, and shared among threads."""
