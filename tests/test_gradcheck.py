@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from layer_table import LAYERS, make
 
+from npgan.fast import switch
 from npgan.gradcheck import GradientError, check_gradient, check_layer, check_loss
 from npgan.layers import (
     BatchNormalization,
@@ -251,8 +252,11 @@ def test_loss_is_checked_and_named(rng, x):
 @pytest.mark.parametrize("of_weights", [1e-6, 1.0, 1e6])
 @pytest.mark.parametrize("name", LAYERS)
 def test_right_gradients_pass_at_every_scale(name, of_weights, of_input):
-    if name == "Sequential" and of_weights == 1e-6 and of_input <= 1:
-        # Its bias before tanh and BatchNormalization: both gradients are below rounding there, and differ.
+    tiny = of_weights == 1e-6 and of_input <= 1
+    tiny_too = switch.plain_everywhere and (of_weights, of_input) == (1.0, 1e-6)  # it rounds otherwise
+    if name == "Sequential" and (tiny or tiny_too):
+        # Its bias before tanh and BatchNormalization: a sum of numbers that cancel to their rounding. Finite
+        # differences and backward both differ from the truth there.
         pytest.skip("no finite difference can tell in float64")
     rng, layer, x = make(name, dtype="float64")
     for parameter in layer.parameters():
