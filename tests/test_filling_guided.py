@@ -127,18 +127,45 @@ def test_enlarging_keeps_a_ramp_and_undoes_reducing():
     assert np.array_equal(np.argwhere(missing), [[2, 3]])
 
 
-def test_deep_in_a_hole_the_plate_counts_but_does_not_overshoot():
+def deep_fills(image):
+    """The harmonic, the biharmonic and the guided fill at least 10 pixels into a square of 40, each (20, 16)."""
+    holes = mask(60, 80, slice(10, 50), slice(20, 60))
+    fills = (harmonic_fill, biharmonic_fill, guided_fill)  # so deep edges count for 2%
+    return (fill(image, holes)[0, 20:40, 32:48, 0] for fill in fills)
+
+
+def test_deep_in_a_hole_the_plate_counts_in_smooth_shading():
+    y, x = np.mgrid[:60, :80] / 40 - 1
+    membrane, plate, guided = deep_fills((0.5 - 0.6 * x * x - 0.6 * y * y)[None, ..., None])
+    assert np.abs(plate - membrane).min() > 0.05
+    assert np.abs(guided - (membrane + 0.85 * (plate - membrane))).max() < 0.02
+
+
+def test_deep_in_a_hole_the_plate_counts_little_where_it_overshoots():
     image = np.full((1, 60, 80, 1), -0.5, np.float32)
     image[:, :, 16:20, 0] = [-0.9, -0.8, -0.7, -0.6]  # slopes that lead up, at both ends
     image[:, :, 60:64, 0] = [-0.6, -0.7, -0.8, -0.9]
     image[:, 0, :] = 0.9  # known colours reach far
-    holes = mask(60, 80, slice(10, 50), slice(20, 60))
-    membrane, plate, guided = (
-        fill(image, holes)[0, 20:40, 32:48] for fill in (harmonic_fill, biharmonic_fill, guided_fill)
-    )  # at least 10 pixels from the rim, where edges count for 2%
-    wanted = membrane + 0.85 * np.clip(plate - membrane, -0.3, 0.3)
-    assert np.abs(guided - wanted).max() < 0.03
+    membrane, plate, guided = deep_fills(image)
     assert np.abs(plate - membrane).max() > 0.3
+    assert np.abs(guided - membrane).max() < 0.1 * np.abs(plate - membrane).max()
+
+
+def test_far_holes_rehearse_apart():
+    y, x = np.mgrid[:60, :80] / 40 - 1
+    smooth, rough = (0.5 - 0.6 * x * x - 0.6 * y * y)[None, ..., None], np.full((1, 60, 80, 1), -0.5)
+    rough[:, :, 16:20, 0] = [-0.9, -0.8, -0.7, -0.6]
+    rough[:, :, 60:64, 0] = [-0.6, -0.7, -0.8, -0.9]
+    between = np.zeros((1, 60, 40, 1)) + smooth[:, :, -1:] * np.linspace(1, 0, 40)[None, None, :, None]
+    between += rough[:, :, :1] * np.linspace(0, 1, 40)[None, None, :, None]
+    image = np.concatenate([smooth, between, rough], axis=2)  # 60 x 200
+    holes = mask(60, 200, slice(10, 50), slice(20, 60)) + mask(60, 200, slice(10, 50), slice(140, 180))
+    membrane, plate, guided = (
+        fill(image, holes)[0, ..., 0] for fill in (harmonic_fill, biharmonic_fill, guided_fill)
+    )
+    share = np.abs(guided - membrane) / np.maximum(np.abs(plate - membrane), 1e-9)
+    assert share[20:40, 32:48].min() > 0.75
+    assert share[25:35, 155:165].max() < 0.25
 
 
 # Out of the ordinary

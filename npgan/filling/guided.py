@@ -15,8 +15,11 @@ TENSION = 0.03  # the plate is pulled tight too: less overshoot
 STRAIGHT = 3.0  # no change along an edge, beside: no bend
 FREE = 0.98  # of the bending across an edge, so much costs nothing
 REACH = 5.0  # pixels into the hole, over which an edge is believed in
-MEMBRANE = 0.15  # of what takes over deep in a hole, so much is harmonic
-OVERSHOOT = 0.3  # how far, in [-1, 1], the plate may lead away from the harmonic fill
+RING = 3  # pixels around a hole that are hidden, too, to see which fill finds them again
+NEAR = 12.0  # pixels: the blur that carries what was seen there into the hole
+PLATE = 0.85  # of what takes over deep in a hole, so much is a thin plate, where this does well
+DOUBTFUL = 1.5  # times the harmonic fill's squared error on the ring: the plate counts half of that
+OVERSHOOT = 0.3  # how far, in [-1, 1], the plate may lead away from the harmonic fill if both do equally well
 
 # Derivatives on a neighbourhood of 3 x 3, row by row: u_yy, u_xy, u_xx, u_y, u_x
 DERIVATIVES = np.array(
@@ -48,10 +51,13 @@ def guided_fill(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     3. J inside the hole is that of the repair, so 1 and 2 take turns, twice at each scale: at a quarter of the
        size, at half, in full. A scale begins with the repair of the one before, enlarged.
     4. Deep in a hole an edge is a guess, and a wrong one costs more than none. So at a distance d (pixels) from
-       the known part the result is exp(-(d/5)^2) part of this repair. The rest is 85% `biharmonic_fill` and 15%
-       `harmonic_fill`; where the first, which overshoots, leads away from the second by more than .3, it is cut.
+       the known part the result is exp(-(d/5)^2) part of this repair. The rest stands between `harmonic_fill` and
+       `biharmonic_fill`, which carries slopes on: the better guess in smooth shading, a blot where it overshoots.
+       A rehearsal tells which. The three pixels around the hole are hidden, too; both fills are asked for them, and
+       r is the plate's squared error over the harmonic fill's. Of the difference between the two fills, cut at
+       +-.3/r, the share .85 / (1 + (r/1.5)^6) is taken.
 
-    The weights of 1 to 3 were chosen on six photographs, the reach and the shares of 4 on squares in eight more:
+    The weights of 1 to 3 were chosen on six photographs, those of 4 on squares in eight more:
     benchmarks/bench_fills.py tells which, and tries others.
     """
     missing = known_somewhere(images, masks)[..., 0]  # N, H, W
@@ -64,11 +70,35 @@ def _fill(image: np.ndarray, missing: np.ndarray) -> np.ndarray:
     u = np.where(missing[..., None], 0.0, image.astype(np.float64))
     if not missing.any():
         return u
-    plate = clip_to_known(thin_plate(u, missing), ~missing)
-    membrane = least_energy_fill(u, missing, DIFFERENCES)
-    deep = membrane + (1 - MEMBRANE) * np.clip(plate - membrane, -OVERSHOOT, OVERSHOOT)
-    trust = np.exp(-((distance(missing, int(3 * REACH)) / REACH) ** 2))[..., None]  # 1e-4 at 3 REACH
-    return trust * edges_continued(u, missing) + (1 - trust) * deep
+    depth = distance(missing, int(3 * REACH))
+    trust = np.exp(-((depth / REACH) ** 2))[..., None]  # 1e-4 at 3 REACH
+    return trust * edges_continued(u, missing) + (1 - trust) * _deep(u, missing, depth)
+
+
+def _deep(u: np.ndarray, missing: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Step 4: what is put where no edge is believed in. Without a rehearsal (r = 1) where no hole is deep."""
+    plate, membrane = _plate_and_membrane(u, missing)
+    r = np.ones((*missing.shape, 1))
+    beside = distance(depth <= REACH, int(3 * REACH)) < int(3 * REACH)  # a deep hole
+    ring = ~missing & beside & (distance(~missing, RING + 1) <= RING)
+    if ring.any() and not (missing | ring).all():
+        errors = [((fill - u) ** 2).sum(axis=2) for fill in _plate_and_membrane(u, missing | ring)]
+        of_plate, of_membrane = (_near(error, ring) for error in errors)
+        r = (of_plate / of_membrane)[..., None]
+    share = PLATE / (1 + (r / DOUBTFUL) ** 6)
+    return membrane + share * np.clip(plate - membrane, -OVERSHOOT / r, OVERSHOOT / r)
+
+
+def _plate_and_membrane(u: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The biharmonic and the harmonic fill of one picture (H, W, C)."""
+    return clip_to_known(thin_plate(u, missing), ~missing), least_energy_fill(u, missing, DIFFERENCES)
+
+
+def _near(error: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The errors (H, W) where they were seen, each pixel's mean over those near it; far from all, over all. Above 0."""
+    total = _blurred(np.where(seen, error, 0), NEAR)
+    weight = _blurred(seen.astype(float), NEAR)
+    return (total + 1e-6 * error[seen].mean() + 1e-9) / (weight + 1e-6)
 
 
 def edges_continued(u: np.ndarray, missing: np.ndarray) -> np.ndarray:
