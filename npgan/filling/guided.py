@@ -16,7 +16,7 @@ STRAIGHT = 3.0  # no change along an edge, beside: no bend
 FREE = 0.98  # of the bending across an edge, so much costs nothing
 REACH = 5.0  # pixels into the hole, over which an edge is believed in
 RING = 3  # pixels around a hole that are hidden, too, to see which fill finds them again
-NEAR = 12.0  # pixels: the blur that carries what was seen there into the hole
+NEAR = 24.0  # pixels: the blur that carries what was seen there into the hole
 PLATE = 0.85  # of what takes over deep in a hole, so much is a thin plate, where this does well
 DOUBTFUL = 1.5  # times the harmonic fill's squared error on the ring: the plate counts half of that
 OVERSHOOT = 0.3  # how far, in [-1, 1], the plate may lead away from the harmonic fill if both do equally well
@@ -95,7 +95,7 @@ def _plate_and_membrane(u: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray,
 
 
 def _near(error: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """The errors (H, W) where they were seen, each pixel's mean over those near it; far from all, over all. Above 0."""
+    """The errors that were seen (H, W), averaged near each pixel; far from all of them, over all. Above 0."""
     total = _blurred(np.where(seen, error, 0), NEAR)
     weight = _blurred(seen.astype(float), NEAR)
     return (total + 1e-6 * error[seen].mean() + 1e-9) / (weight + 1e-6)
