@@ -6,8 +6,8 @@
 # lines by hand that must give what `npgan.optim` gives. Then the rate is made to fall. Then two players are seen
 # running in circles, which is why lessons 9 and 11 draw with an average of the generator's weights.
 #
-# At the end stands a question of lesson 7: two losses of the generator, one of them praised, are as good as each other
-# there. Is that Adam's doing?
+# At the end stands a question of lesson 7: two losses of the generator, one of them praised, are as good as each
+# other there. Is that Adam's doing?
 
 # %%
 import numpy as np
@@ -76,8 +76,8 @@ print(f"plain: {left(paths['plain'])[-1]:.1e} of |w| left after {STEPS} steps")
 # %% [markdown]
 # ## Momentum
 #
-# Keep a sum v of the gradients so far, in which each step's share shrinks to 0.8 with every further step, and go along
-# v (Polyak 1964).
+# Keep a sum v of the gradients so far, in which each step's share shrinks to 0.8 with every further step, and go
+# along v (Polyak 1964).
 #
 #     v = 0.8 * v + gradient            w = w - rate * v
 #
@@ -98,8 +98,8 @@ print(f"momentum: {left(paths['momentum'])[-1]:.1e} left")
 # %% [markdown]
 # ## Divide by the size of the gradient
 #
-# The other way: give each number a rate of its own. Keep a running mean of the gradient's square, the *second moment*,
-# and divide by its root, the usual size of this number's gradient.
+# The other way: give each number a rate of its own. Keep a running mean of the gradient's square, the *second
+# moment*, and divide by its root, the usual size of this number's gradient.
 #
 #     square = 0.999 * square + 0.001 * gradient**2            w = w - rate * gradient / sqrt(square)
 #
@@ -126,8 +126,8 @@ print(f"the first step: {first_step}, at a rate of {SCALED_RATE}")
 #
 #     after t steps    (1 - beta) * (1 + beta + ... + beta**(t - 1)) * g  =  (1 - beta**t) * g
 #
-# The weights add up to 1 - beta**t, not to 1. So divide by that. The corrected mean of equal gradients is the gradient
-# itself from the first step on, and a step has the length of the rate.
+# The weights add up to 1 - beta**t, not to 1. So divide by that. The corrected mean of equal gradients is the
+# gradient itself from the first step on, and a step has the length of the rate.
 
 # %%
 lesson.step("The correction of the start")
@@ -199,14 +199,14 @@ lesson.picture(figure, "paths.png")
 # %% [markdown]
 # ## The rate as a function of the step
 #
-# The gradient of a batch is right on average only. Let the loss be `w**2 / 2`, and each gradient w plus a random number
-# of standard deviation 1. Plain descent keeps 1 - rate of w and adds rate times the noise. In the long run the variance
-# V no longer changes, so
+# The gradient of a batch is right on average only. Let the loss be `w**2 / 2`, and each gradient w plus a random
+# number of standard deviation 1. Plain descent keeps 1 - rate of w and adds rate times the noise. In the long run the
+# variance V no longer changes, so
 #
 #     V = (1 - rate)**2 * V + rate**2        so        V = rate / (2 - rate).
 #
-# At a constant rate w never comes to rest. A *schedule*, a function from the step to the rate, lets it: large steps to
-# get there, small ones to settle. `npgan.optim` has three.
+# At a constant rate w never comes to rest. A *schedule*, a function from the step to the rate, lets it: large steps
+# to get there, small ones to settle. `npgan.optim` has three.
 
 # %%
 lesson.step("Schedules")
@@ -250,17 +250,17 @@ print(", ".join(f"{name} {far:.3f}" for name, far in restless.items()) + f"; der
 #     in turn, D first        y = y + rate * x,  then  x = x - rate * y  with the new y
 #
 # At the same time: the new x**2 + y**2 is (1 + rate**2) times the old one. They spiral outward, at any rate. In turn:
-# `x**2 + y**2 + rate * x * y` stays as it is to rounding (put the two lines in and see): a circle, slightly
-# squeezed. So GANs are played in turn. But neither comes to rest, and a falling rate only makes them stop somewhere on
-# the circle.
+# `x**2 + y**2 + rate * x * y` stays as it is to rounding (put the two lines in and see): a circle, slightly squeezed.
+# So GANs are played in turn. But neither comes to rest, and a falling rate only makes them stop somewhere on the
+# circle.
 #
 # The middle can be had otherwise: average. A *moving average* goes a small part of the way to the player each step,
 #
 #     average = average + (1 - decay) * (player - average)
 #
 # and so is a mean over the last 1 / (1 - decay) steps or so, the latest the most. (At first, when there is little to
-# average, npgan's takes larger parts: 9 / (10 + steps).) Of something that turns by an angle a each step on a circle of
-# radius 1 it leaves a circle of radius (1 - decay) / |1 - decay * exp(i a)|: 0.10 for a decay of 0.99 and a = 0.1.
+# average, npgan's takes larger parts: 9 / (10 + steps).) Of something that turns by an angle a each step on a circle
+# of radius 1 it leaves a circle of radius (1 - decay) / |1 - decay * exp(i a)|: 0.10 for a decay of 0.99 and a = 0.1.
 # Against the spiral no average helps for long, and it needs players that turn: where the rate falls to 0 they stop,
 # and the average comes after them.
 
@@ -341,8 +341,8 @@ for loss_name, loss in LOSSES.items():
 # %% [markdown]
 # ## Is it why the two losses tie?
 #
-# In `07_whole_game.py` points that G draws are to lie on eight places, the *modes*, and both losses find all eight;
-# a point is *of high quality* if it lies within 3 sigma of one. Here is that game again, smaller (64 units, batches of
+# In `07_whole_game.py` points that G draws are to lie on eight places, the *modes*, and both losses find all eight; a
+# point is *of high quality* if it lies within 3 sigma of one. Here is that game again, smaller (64 units, batches of
 # 128, 1,500 rounds), with each optimiser and each loss. Where a game runs off to infinity, no mode is counted.
 
 

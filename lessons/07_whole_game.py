@@ -106,14 +106,11 @@ print(f"untrained: {untrained_modes} modes of {len(MIXTURE.centres)}, {untrained
 # %% [markdown]
 # ## One round, and the game
 #
-# Algorithm 1 of Goodfellow et al. 2014, one step of D for one of G, with two things that the first part did
-# without or did not need:
-#
-# - *Adam* (Kingma and Ba 2015) in place of plain descent. It keeps running means of each weight's gradient and of
-#   the gradient's square, and moves the weight by `rate * mean / root of mean square`: by about the rate, however
-#   large or small the gradient is. beta_1 = 0.5 lets the first mean forget in about two steps.
-# - A *schedule*: the rate is a function of the step, here a straight line from 0.001 to 0. The players circle
-#   around each other, since each step of one changes the other's aim. With ever smaller steps they settle.
+# Algorithm 1 of Goodfellow et al. 2014, one step of D for one of G, with two things of `06_optimizers.py` that the
+# first part did without or did not need: *Adam* with beta_1 = 0.5 in place of plain descent, and a *schedule*, here a
+# straight line from 0.001 to 0. The players circle around each other, since each step of one changes the other's aim.
+# With ever smaller steps they settle, unlike the two players there: D's loss is curved, it has a best answer to each
+# G (first part), and that brakes.
 #
 # With `--step` each player's step waits for Enter, or for a number of steps to run until the next wait. At each
 # wait `now.png` shows the points over D's surface: keep it open beside the terminal.

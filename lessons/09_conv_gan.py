@@ -306,7 +306,7 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# Each changes one setting at the top, and `--steps 400` is enough to see it.
+# Each changes one setting at the top, and `--steps 600` is enough to see it: a tenth of a run.
 #
 # 1. `GENERATOR`: a function of your own, like `dcgan_generator`, which the lesson prints, but with kernels of 3 in
 #    place of 4 (stride 2, padding 1, output_padding 1). Do the samples show a checkerboard? Print for both

@@ -279,14 +279,14 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# `SEEDS = range(1)` at the top and `--steps 600` are enough for them: one network of each kind, in a quarter of the
+# `SEEDS = range(1)` at the top and `--steps 300` are enough for them: one network of each kind, in a seventh of the
 # steps.
 #
 # 1. `--mask strokes`, then `--mask half`. Which method gains most against the others, and why? Compare the columns
 #    PSNR of the tables that the lesson prints.
 # 2. Write a layer that sets the last channel of its input to 0, prove it with `check_layer`, and set it before the
 #    layers of `networks.inpainting_discriminator`: such a `DISCRIMINATOR` does not see the mask. What changes in the
-#    line of the GAN, with the hole in the middle and with `--mask rectangle`?
+#    line of the GAN, with `--mask strokes`, where it would show D the places?
 # 3. `SKIPS = False`. Which repairs get worse: those of `--mask strokes` or those of the large hole in the middle?
 #
 # Worked answers, with the figures to expect: `python lessons/answers/11_conv_inpainting.py`.

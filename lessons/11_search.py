@@ -229,7 +229,7 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# `--steps 600` and `IMAGES = 100` are enough for them, and a network of 600 steps to compare with.
+# `--steps 300` and `IMAGES = 100` are enough for them, and a network of 300 steps to compare with.
 #
 # 1. `SEARCH_STEPS = 0`, then 400. How much is won by the best of 4,000, how much by the gradient, and how much by
 #    more of it? Read both lines of the search in the table.

@@ -323,7 +323,7 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# `--steps 100` is enough to see what they ask for, and so is a network of 600 steps to start from.
+# `--steps 60` is enough to see what they ask for, and so is a network of 300 steps to start from.
 #
 # 1. `POINTS`: add "1": (1.0, 1.0) before "only". Predict where it lies in both pictures; read the table.
 # 2. `SEEKING = 1`, then 0.5. Compare how far apart the repairs lie (the lesson prints it, and what true completions

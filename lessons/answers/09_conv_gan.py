@@ -4,7 +4,7 @@ import numpy as np
 from answers import Answers
 
 answers = Answers("09_conv_gan")
-short = () if answers.args.quick else ("--steps", "400")
+short = () if answers.args.quick else ("--steps", "600")
 
 
 def edge_share(images):

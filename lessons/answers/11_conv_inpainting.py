@@ -9,7 +9,7 @@ from npgan.gradcheck import check_layer
 from npgan.layers import Layer
 
 answers = Answers("11_conv_inpainting")
-short = () if answers.args.quick else ("--steps", "600")
+short = () if answers.args.quick else ("--steps", "300")
 ONE = {"SEEDS = range(3)": "SEEDS = range(1)"}
 
 
@@ -21,8 +21,8 @@ def psnr(changes, *flags):
 
 
 answers.exercise(1, "Other holes")
-shipped, ssim = psnr({})
-strokes, _ = psnr({}, "--mask", "strokes")
+shipped, _ = psnr({})
+strokes, strokes_ssim = psnr({}, "--mask", "strokes")
 half, _ = psnr({}, "--mask", "half")
 for name in ("biharmonic", "guided", "nearest image", "GAN"):
     answers.between(f"{name}: centre", shipped[name], 0, 60, full=True)
@@ -47,8 +47,9 @@ class Blind(Layer):
         return dx
 
 
-x = np.random.default_rng(0).standard_normal((2, 4, 4, 3))
-answers.below("relative error of the layer", check_layer(Blind(), x)["input"], 1e-6)
+rng = np.random.default_rng(0)
+error = check_layer(Blind(), rng.standard_normal((2, 4, 4, 3)), rng=rng)["input"]
+answers.below("relative error of the layer", error, 1e-6)
 BLIND = f"""
 from npgan.layers import Layer
 {inspect.getsource(Blind)}
@@ -60,13 +61,9 @@ def blind(shape, rng):
 
 DISCRIMINATOR = blind  #"""
 blind = {"\nDISCRIMINATOR = networks.inpainting_discriminator  #": BLIND}
-without, ssim_without = psnr(blind)
-answers.between("change of the GAN's PSNR, centre", without["GAN"] - shipped["GAN"], -1, 1, full=True)
-answers.between("change of its SSIM", ssim_without - ssim, -1, 1, full=True)
-anywhere, ssim_anywhere = psnr({}, "--mask", "rectangle")
-without, ssim_without = psnr(blind, "--mask", "rectangle")
-answers.between("change of the GAN's PSNR, rectangle", without["GAN"] - anywhere["GAN"], -1, 1, full=True)
-answers.between("change of its SSIM, rectangle", ssim_without - ssim_anywhere, -1, 1, full=True)
+without, ssim_without = psnr(blind, "--mask", "strokes")
+answers.between("change of the GAN's PSNR", without["GAN"] - strokes["GAN"], -1, 1, full=True)
+answers.between("change of its SSIM", ssim_without - strokes_ssim, -1, 1, full=True)
 
 answers.exercise(3, "Without skip connections")
 SKIPS = {"SKIPS = True  #": "SKIPS = False  #"}

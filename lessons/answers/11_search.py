@@ -3,7 +3,7 @@
 from answers import Answers
 
 answers = Answers("11_search")
-steps = () if answers.args.quick else ("--steps", "600")
+steps = () if answers.args.quick else ("--steps", "300")
 base = answers.lesson({"SEEDS = range(3)": "SEEDS = range(1)"}, *steps, script="11_conv_inpainting")
 short = ("--trained", str(base["args"].out), *steps)
 STEPS, FEWER = "SEARCH_STEPS = 100", {"IMAGES = 300": "IMAGES = 100"}

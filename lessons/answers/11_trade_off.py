@@ -6,10 +6,10 @@ from answers import Answers
 answers = Answers("11_trade_off")
 base = answers.lesson(
     {"SEEDS = range(3)": "SEEDS = range(1)"},
-    *(() if answers.args.quick else ("--steps", "600")),
+    *(() if answers.args.quick else ("--steps", "300")),
     script="11_conv_inpainting",
 )
-short = ("--trained", str(base["args"].out), *(() if answers.args.quick else ("--steps", "100")))
+short = ("--trained", str(base["args"].out), *(() if answers.args.quick else ("--steps", "60")))
 FIVE = '"0": (1.0, 0.0), "0.001": (1.0, 0.001), "0.01": (1.0, 0.01), "0.1": (1.0, 0.1), "only": (0.0, 1.0)}\n'
 few = {FIVE: '"0": (1.0, 0.0), "0.01": (1.0, 0.01)}\n'}  # the points that exercises 2 and 3 need
 
