@@ -231,10 +231,9 @@ lesson.picture(figure, "snapshots.png")
 # The two losses tie, after all that was said for one of them. The argument was about a D that is *sure* that a point
 # is generated: the losses differ where its logit is below -4 or so. Such a D does not come about here. In these
 # games the mean logit of a batch of generated points never fell below -2.0, and was between -0.2 and -0.9 at the
-# end, where the slopes 1 - s and s differ by a factor of 1.2 to 2.5. Is it Adam, which divides by the size of the
-# gradients, so that a factor that all points share changes nothing? No: with plain descent at a rate of 0.03 the game
-# is far worse, but the losses tie again (seeds 1 and 2: 5 and 4 modes with the one, 6 and 6 with the other, 2% to 3%
-# of high quality; with seed 0 the non-saturating game runs off to infinity). The two differ where D is sure.
+# end, where the slopes 1 - s and s differ by a factor of 1.2 to 2.5. And Adam, which divides by the size of the
+# gradients, takes away a factor that all points share. How much is Adam's doing? `07_adam_or_not.py` plays without
+# it, and there they do not tie: the non-saturating loss, whose steps are longer, runs off to infinity first.
 
 # %% [markdown]
 # ## Losses do not say how good G is

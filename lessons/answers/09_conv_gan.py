@@ -39,9 +39,11 @@ def of_three(shape, latent, rng):
 GENERATOR = of_three  #"""
 shipped = answers.lesson({}, *short)
 three = answers.lesson({"\nGENERATOR = networks.dcgan_generator  #": OF_THREE}, *short)
-answers.between("share at the edges, real", edge_share(shipped["real"]), 0, 1, full=True)
-answers.between("kernels of 4", edge_share(shipped["drawn"]), 0, 1, full=True)
-answers.between("kernels of 3", edge_share(three["drawn"]), 0, 1, full=True)
+answers.between("share at the edges, real", edge_share(shipped["real"]), 0.0025, 0.0031, full=True)
+answers.between("kernels of 4", edge_share(shipped["drawn"]), 0.003, 0.006, full=True)
+answers.between("kernels of 3", edge_share(three["drawn"]), 0.003, 0.006, full=True)
+# 0.0041 and 0.0038 with seed 0, real digits 0.0028: no checkerboard is left. A kernel of 3 can draw one, it need not:
+# training finds numbers whose sums are the same everywhere, and D would see the checkerboard.
 
 answers.exercise(2, "The saturating loss")
 saturating = answers.lesson(
@@ -51,21 +53,32 @@ saturating = answers.lesson(
     },
     *short,
 )
-for name, names in (("as shipped", shipped), ("saturating", saturating)):
+expected = {
+    "as shipped": (shipped, (1.05, 1.25), (1.1, 1.5)),
+    "saturating": (saturating, (1.05, 1.25), (-0.6, -0.3)),
+}
+for name, (names, d_loss, g_loss) in expected.items():
     first = {key: float(np.mean(names["run"].history[key][:200])) for key in ("d_loss", "g_loss")}
     distance, confidence = scores(names, names["drawn"])
-    answers.between(f"{name}: d_loss, mean of the first 200 steps", first["d_loss"], 0, 3, full=True)
-    answers.between(f"{name}: g_loss", first["g_loss"], -3, 3, full=True)
-    answers.between(f"{name}: distance", distance, 0, 1, full=True)
-    answers.between(f"{name}: confidence", confidence, 0, 1, full=True)
+    answers.between(f"{name}: d_loss, mean of the first 200 steps", first["d_loss"], *d_loss, full=True)
+    answers.between(f"{name}: g_loss", first["g_loss"], *g_loss, full=True)
+    answers.between(f"{name}: distance", distance, 0.028, 0.045, full=True)
+    answers.between(f"{name}: confidence", confidence, 0.82, 0.90, full=True)
+# Seed 0: distances 0.0344 and 0.0345, confidences 0.866 and 0.856. The argument does not come true here: Adam divides
+# by the size of the gradients (lesson 7, third part), and in 600 rounds D does not get sure enough for more.
 
 answers.exercise(3, "The generator without its average")
 stays = answers.lesson({"FALLS = True  #": "FALLS = False  #"}, *short)
-for name, names in (("rates that stay", stays), ("rates that fall", shipped)):
-    rng = np.random.default_rng(5)
-    noise = rng.standard_normal((1000, names["LATENT"]), dtype=np.float32)
+expected = {
+    "rates that stay": (stays, {"average": (0.028, 0.045), "generator": (0.04, 0.12)}),
+    "rates that fall": (shipped, {"average": (0.028, 0.045), "generator": (0.028, 0.045)}),
+}
+for name, (names, distances) in expected.items():
+    noise = np.random.default_rng(5).standard_normal((1000, names["LATENT"]), dtype=np.float32)
     for who, network in (("average", names["average"].layer), ("generator", names["generator"])):
         drawn = names["generate"](network, noise, names["args"].device)
         distance, confidence = scores(names, drawn)
-        answers.between(f"{name}, {who}: distance", distance, 0, 1, full=True)
-        answers.between(f"{name}, {who}: confidence", confidence, 0, 1, full=True)
+        answers.between(f"{name}, {who}: distance", distance, *distances[who], full=True)
+        answers.between(f"{name}, {who}: confidence", confidence, 0.80, 0.90, full=True)
+# Seed 0: with rates that stay 0.035 for the average and 0.061 for the generator itself; with rates that fall 0.034
+# and 0.035. So the average is worth much while the players circle, and next to nothing once they have settled.

@@ -6,21 +6,23 @@ answers = Answers("11_search")
 steps = () if answers.args.quick else ("--steps", "300")
 base = answers.lesson({"SEEDS = range(3)": "SEEDS = range(1)"}, *steps, script="11_conv_inpainting")
 short = ("--trained", str(base["args"].out), *steps)
-STEPS, FEWER = "SEARCH_STEPS = 100", {"IMAGES = 300": "IMAGES = 100"}
 
 
-def psnr(what, changes):
-    results = answers.lesson(FEWER | changes, *short)["results"]
-    for name in ("search, best", "search, mean"):
-        answers.between(f"{what}: {name}, dB", results[name].psnr, 0, 60, full=True)
-    return results
+def psnr(changes):
+    """PSNR in dB of the harmonic fill, of the search of least cost, and of the mean of eight searches."""
+    results = answers.lesson({"IMAGES = 300": "IMAGES = 100"} | changes, *short)["results"]
+    return [results[name].psnr for name in ("harmonic", "search, best", "search, mean")]
 
 
 answers.exercise(1, "How long it searches")
-shipped = psnr("100 steps", {})
-answers.between("harmonic fill, dB", shipped["harmonic"].psnr, 0, 60, full=True)
-psnr("none", {STEPS: "SEARCH_STEPS = 0"})
-psnr("400", {STEPS: "SEARCH_STEPS = 400"})
+harmonic, best, mean = psnr({})
+answers.between("harmonic fill, dB", harmonic, 0, 60, full=True)
+answers.between("100 steps: one search", best, 0, 60, full=True)
+answers.between("100 steps: mean of eight", mean, 0, 60, full=True)
+for number in (0, 400):
+    _, one, eight = psnr({"SEARCH_STEPS = 100": f"SEARCH_STEPS = {number}"})
+    answers.between(f"{number} steps: one search", one, 0, 60, full=True)
+    answers.between(f"{number} steps: mean of eight", eight, 0, 60, full=True)
 
 answers.exercise(2, "The discriminator's opinion")
 OPINION = """
@@ -34,4 +36,6 @@ def opinion(drawn):
 
 
 OPINION = opinion  #"""
-psnr("with it", {"\nOPINION = None  #": OPINION})
+_, one, eight = psnr({"\nOPINION = None  #": OPINION})
+answers.between("change of one search, dB", one - best, -9, 9, full=True)
+answers.between("change of the mean of eight", eight - mean, -9, 9, full=True)

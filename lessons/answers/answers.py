@@ -68,8 +68,8 @@ class Answers:
         out = self.args.out / f"{self.runs}"
         quick = ["--quick"] if self.args.quick else []
         print("   " + " ".join([path.name, *flags, *quick]), flush=True)
-        for new in changes.values():
-            print(f"      with {new.strip()}", flush=True)
+        for old, new in changes.items():
+            print(f"      with {new.strip()}" if new else f"      without {old.strip()}", flush=True)
         names, argv = {"__name__": "__main__", "__file__": str(path)}, sys.argv
         sys.argv = [str(path), "--out", str(out), *flags, *quick]
         try:

@@ -28,6 +28,7 @@ SHOWN = {
     "06_optimizers": "06_optimizers/circling.png",
     "07": "07_adversarial_game/push.png",
     "07_whole_game": "07_whole_game/snapshots.png",
+    "07_adam_or_not": "07_adam_or_not/fixed_judge.png",
     "08": "08_dense_gan/samples.png",
     "10": "10_dense_inpainting/repairs.png",
 }
