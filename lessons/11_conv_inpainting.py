@@ -117,10 +117,10 @@ print(f"mask: {KIND}, {holes.mean():.1%} of the pixels are missing")
 # %% [markdown]
 # ## Without training, and how to count
 #
-# PSNR and SSIM (lesson 10) on the hole. PSNR is taken image by image and averaged, as is usual; an exact copy, whose PSNR
-# would be infinite, counts 60 dB. Beside it stands the PSNR of the mean squared error of all images together, which a
-# few lucky copies cannot lift. `nearest image` looks through the same images that the networks learn from. The three
-# slow methods are scored on the first 500 images.
+# PSNR and SSIM (lesson 10) on the hole. PSNR is taken image by image and averaged, as is usual; an exact copy, whose
+# PSNR would be infinite, counts 60 dB. Beside it stands the PSNR of the mean squared error of all images together,
+# which a few lucky copies cannot lift. `nearest image` looks through the same images that the networks learn from.
+# The three slow methods are scored on the first 500 images.
 #
 # The harmonic fill is a stretched membrane: each missing pixel is the mean of its neighbours (Laplace's equation).
 # The biharmonic one is a thin metal plate, which goes on in the direction in which it enters the hole. The guided one

@@ -147,7 +147,9 @@ for column, (title, values) in enumerate(measures.items()):
     )
     axes.plot(list(values.values()), [s.psnr for s in scores.values()], color="0.7", zorder=1)
     for number, (label, s) in enumerate(scores.items()):
-        axes.plot(values[label], s.psnr, "osD^v"[number], color=f"C{number}", label=f"adversarial {label}")
+        axes.plot(
+            values[label], s.psnr, "osD^vP*"[number % 7], color=f"C{number}", label=f"adversarial {label}"
+        )
     axes.axhline(fills[best].psnr, color="black", linestyle=":", linewidth=1, label=f"{best} fill")
     axes.margins(0.1)
     axes.grid(alpha=0.3)

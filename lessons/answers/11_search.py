@@ -16,13 +16,16 @@ def psnr(changes):
 
 answers.exercise(1, "How long it searches")
 harmonic, best, mean = psnr({})
-answers.between("harmonic fill, dB", harmonic, 0, 60, full=True)
-answers.between("100 steps: one search", best, 0, 60, full=True)
-answers.between("100 steps: mean of eight", mean, 0, 60, full=True)
-for number in (0, 400):
+answers.between("harmonic fill, dB", harmonic, 7.5, 7.8, full=True)
+answers.between("100 steps: one search", best, 7, 9, full=True)
+answers.between("100 steps: mean of eight", mean, 7.8, 9.5, full=True)
+for number, low, high in ((0, 5, 7), (400, 7, 9)):
     _, one, eight = psnr({"SEARCH_STEPS = 100": f"SEARCH_STEPS = {number}"})
-    answers.between(f"{number} steps: one search", one, 0, 60, full=True)
-    answers.between(f"{number} steps: mean of eight", eight, 0, 60, full=True)
+    answers.between(f"{number} steps: one search", one, low, high, full=True)
+    answers.between(f"{number} steps: mean of eight", eight, 7.4, 9.5, full=True)
+# Seed 0: one search has 6.1 dB without a step, 8.1 with 100, 8.1 with 400; the mean of eight 8.5, 8.6, 8.3. So the
+# gradient wins 2 dB for one search, all of it in the first 100 steps, and next to nothing for the mean: eight good
+# random z are as good there, and with 400 steps the searches fit the known pixels better and the truth less.
 
 answers.exercise(2, "The discriminator's opinion")
 OPINION = """
@@ -37,5 +40,7 @@ def opinion(drawn):
 
 OPINION = opinion  #"""
 _, one, eight = psnr({"\nOPINION = None  #": OPINION})
-answers.between("change of one search, dB", one - best, -9, 9, full=True)
-answers.between("change of the mean of eight", eight - mean, -9, 9, full=True)
+answers.between("change of one search, dB", one - best, -1.2, 0.6, full=True)
+answers.between("change of the mean of eight", eight - mean, -0.4, 1.2, full=True)
+# -0.4 and +0.6 dB, seed 0. The opinion also changes which searches count as good, and so the weights of the mean.
+# A discriminator of 300 steps is no great judge of a single image.
