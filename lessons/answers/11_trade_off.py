@@ -16,9 +16,9 @@ few = {FIVE: '"0": (1.0, 0.0), "0.01": (1.0, 0.01)}\n'}  # the points that exerc
 answers.exercise(1, "One more point")
 more = answers.lesson({FIVE: FIVE.replace('"only"', '"1": (1.0, 1.0), "only"')}, *short)
 for label in ("0", "0.1", "1", "only") if not answers.args.quick else ("0", "only"):
-    answers.between(f"{label}: PSNR", more["scores"][label].psnr, 0, 60, full=True)
-    answers.between(f"{label}: sharpness", more["sharp"][label], 0, 9, full=True)
-    answers.between(f"{label}: distance", more["far"][label], 0, 9, full=True)
+    answers.between(f"{label}: PSNR", more["scores"][label].psnr, 5, 14, full=True)
+    answers.between(f"{label}: sharpness", more["sharp"][label], 0.3, 2, full=True)
+    answers.between(f"{label}: distance", more["far"][label], 0.02, 0.3, full=True)
 
 answers.exercise(2, "Other spreads")
 seeking = {}
@@ -27,9 +27,9 @@ for weight in (0.5, 0.8, 1):
     seeking[weight] = names
     share = names["spread"]["seeking"] / names["bound"]
     wanted = weight / np.sqrt(2 - weight**2)
-    answers.between(f"{weight}: spread, of the true one; derived {wanted:.2f}", share, 0, 9, full=True)
-    answers.between(f"{weight}: PSNR of one", names["one"]["seeking"], 0, 60, full=True)
-    answers.between(f"{weight}: best of 8", names["best_of_8"]["seeking"], 0, 60, full=True)
+    answers.between(f"{weight}: spread, of the true one; derived {wanted:.2f}", share, 0.1, 1.2, full=True)
+    answers.between(f"{weight}: PSNR of one", names["one"]["seeking"], 5, 14, full=True)
+    answers.between(f"{weight}: best of 8", names["best_of_8"]["seeking"], 5, 14, full=True)
 
 answers.exercise(3, "The squared error with mode seeking")
 MINE = '''
@@ -54,7 +54,7 @@ for what, run in (("energy score", seeking[0.8]), ("squared error", names)):
     order = run["grey"].argsort()
     tenth = max(1, len(order) // 10)
     grey, sure = each[order[-tenth:]].mean(), each[order[:tenth]].mean()
-    answers.between(f"{what}: apart in the greyest tenth", grey, 0, 2, full=True)
-    answers.between(f"{what}: in the least grey tenth", sure, 0, 2, full=True)
-    answers.between(f"{what}: PSNR of one", run["one"]["seeking"], 0, 60, full=True)
-    answers.between(f"{what}: best of 8", run["best_of_8"]["seeking"], 0, 60, full=True)
+    answers.between(f"{what}: apart in the greyest tenth", grey, 0.02, 1.2, full=True)
+    answers.between(f"{what}: in the least grey tenth", sure, 0.01, 1.2, full=True)
+    answers.between(f"{what}: PSNR of one", run["one"]["seeking"], 5, 14, full=True)
+    answers.between(f"{what}: best of 8", run["best_of_8"]["seeking"], 5, 14, full=True)
