@@ -314,6 +314,7 @@ lesson.picture(figure, "fit.png")
 # ## Checks
 #
 # What was done with pencil and paper is exact. Beside each other bound stands what was measured with seeds 0 to 4.
+# The bounds leave room for other seeds, and for machines whose sums round differently.
 
 # %%
 lesson.step("Checks")
@@ -335,7 +336,9 @@ if CHECKED_ROWS > 1:  # with one row, some of the mistakes are none
     assert all(verdicts[kind].startswith("caught") for kind in mistakes)
 assert max(proof.values()) < 1e-6  # 1e-10 to 5e-10; a gradient that is 0.1% wrong gives 1e-3, as above
 
-assert abs(history["1 dense layer"][-1] - best_line) < 1e-4  # the best line, and no better: 1e-8
+assert (
+    abs(history["1 dense layer"][-1] - best_line) < 1e-4
+)  # the best line, and no better: 1e-8; room for rounding
 assert history[BENT][-1] < (0.2 if lesson.args.quick else 0.05) * best_line  # 0.006 to 0.014; --quick 0.036
 lesson.end()
 

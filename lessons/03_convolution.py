@@ -336,13 +336,17 @@ for n, size, c, d in ((64, 28, 1, 32), (64, 32, 64, 128)):
 # %%
 lesson.step("Checks")
 
-# Beside each bound stands what was measured (seed 0, full run); what is exact has no figure.
+# Beside each bound stands what was measured (seed 0, full run), and what the room is for.
 assert np.array_equal(y[0, :, :, 0], [[-24, -24], [-24, -24]])  # 3 columns, each 8 less than two rows below
 assert np.array_equal(y_product, y)
 assert largest < 1e-12  # 5e-15: float64, 75 products at most; room for other orders
 flat = filters.forward(np.ones((1, 5, 5, 1), np.float32), train=False)
-assert np.allclose(flat[..., :3], 0) and np.allclose(flat[..., 3], 1)  # edges, and the mean
-assert np.allclose(dweight, by_rows, rtol=0, atol=1e-12) and dx_error < 1e-12  # the same few products
+assert np.allclose(flat[..., :3], 0) and np.allclose(
+    flat[..., 3], 1
+)  # edges, and the mean: exact but for rounding
+assert (
+    np.allclose(dweight, by_rows, rtol=0, atol=1e-12) and dx_error < 1e-12
+)  # the same few products, in float64
 assert max(max(e.values()) for e in errors.values()) < 1e-6  # 2e-10; a gradient that is 0.1% wrong gives 1e-3
 assert forms_differ < 1e-5  # 1e-6: float32, and 1,024 products added in another order
 if EXAMPLES == "noise":

@@ -330,10 +330,11 @@ spots = spectrum(counts["kernel 3, stride 2"])[[0, 8, 8], [8, 0, 8]]  # fastest 
 assert np.allclose(spots, [0.75, 0.75, 0.25])
 assert spectrum(counts["kernel 4, stride 2"]).max() < 1e-12  # 0, for every pixel is the mean
 assert abs(shares["kernel 3, all 1"] - 0.19) < 1e-6  # sums 4, 2, 2, 1: variance 19/16, mean square 25/4
-assert shares["kernel 4, all 1"] < 1e-6 and shares["kernel 3, bilinear 1 2 1"] < 1e-6
-# 0.73 to 0.78, means over 200 kernels. Four independent sums around 0 with one spread would give 3/4.
+assert shares["kernel 4, all 1"] < 1e-6 and shares["kernel 3, bilinear 1 2 1"] < 1e-6  # 0: whole numbers
+# 0.73 to 0.78, means over 200 kernels. Four independent sums around 0 with one spread would give 3/4; a mean over so
+# few kernels strays by 0.02 or so.
 assert shares["kernel 3, random"] > 0.5 and shares["kernel 4, random"] > 0.5
-assert shares["repeat, then kernel 3, random"] < 1e-6  # 0: every pixel is the same sum
+assert shares["repeat, then kernel 3, random"] < 1e-6  # 0 but for rounding: every pixel is the same sum
 lesson.end()
 
 # %% [markdown]

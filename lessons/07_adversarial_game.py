@@ -149,8 +149,8 @@ print(f"          mean logit of G's points {g.logits.mean():+.4f} -> {after.mean
 #
 # Is it true? Let p be a ring of four wide modes (sigma 0.25), q one round Gaussian (sigma 0.7). Both have formulas,
 # so a trained D can be compared with the truth. D learns by plain descent; its rate falls in a straight line from 0.4
-# to 0, so that the accidents of single batches average out at the end. In the pictures blue means that D takes the
-# place for real, red for generated, and white that it cannot tell.
+# to 0 (`06_optimizers.py`), so that the accidents of single batches average out at the end. In the pictures blue
+# means that D takes the place for real, red for generated, and white that it cannot tell.
 
 
 # %%

@@ -106,14 +106,11 @@ print(f"untrained: {untrained_modes} modes of {len(MIXTURE.centres)}, {untrained
 # %% [markdown]
 # ## One round, and the game
 #
-# Algorithm 1 of Goodfellow et al. 2014, one step of D for one of G, with two things that the first part did
-# without or did not need:
-#
-# - *Adam* (Kingma and Ba 2015) in place of plain descent. It keeps running means of each weight's gradient and of
-#   the gradient's square, and moves the weight by `rate * mean / root of mean square`: by about the rate, however
-#   large or small the gradient is. beta_1 = 0.5 lets the first mean forget in about two steps.
-# - A *schedule*: the rate is a function of the step, here a straight line from 0.001 to 0. The players circle
-#   around each other, since each step of one changes the other's aim. With ever smaller steps they settle.
+# Algorithm 1 of Goodfellow et al. 2014, one step of D for one of G, with two things of `06_optimizers.py` that the
+# first part did without or did not need: *Adam* with beta_1 = 0.5 in place of plain descent, and a *schedule*, here a
+# straight line from 0.001 to 0. The players circle around each other, since each step of one changes the other's aim.
+# With ever smaller steps they settle, unlike the two players there: D's loss is curved, it has a best answer to each
+# G (first part), and that brakes.
 #
 # With `--step` each player's step waits for Enter, or for a number of steps to run until the next wait. At each
 # wait `now.png` shows the points over D's surface: keep it open beside the terminal.
@@ -234,10 +231,9 @@ lesson.picture(figure, "snapshots.png")
 # The two losses tie, after all that was said for one of them. The argument was about a D that is *sure* that a point
 # is generated: the losses differ where its logit is below -4 or so. Such a D does not come about here. In these
 # games the mean logit of a batch of generated points never fell below -2.0, and was between -0.2 and -0.9 at the
-# end, where the slopes 1 - s and s differ by a factor of 1.2 to 2.5. Is it Adam, which divides by the size of the
-# gradients, so that a factor that all points share changes nothing? No: with plain descent at a rate of 0.03 the game
-# is far worse, but the losses tie again (seeds 1 and 2: 5 and 4 modes with the one, 6 and 6 with the other, 2% to 3%
-# of high quality; with seed 0 the non-saturating game runs off to infinity). The two differ where D is sure.
+# end, where the slopes 1 - s and s differ by a factor of 1.2 to 2.5. And Adam, which divides by the size of the
+# gradients, takes away a factor that all points share. How much is Adam's doing? `07_adam_or_not.py` plays without
+# it, and there they do not tie: the non-saturating loss, whose steps are longer, runs off to infinity first.
 
 # %% [markdown]
 # ## Losses do not say how good G is

@@ -360,7 +360,9 @@ lesson.step("Checks")
 assert "features" in shape_error and "(64, 3)" in shape_error, "the printed networks do not fit"
 assert no_gradient and unchanged, "a loss kept from outside teaches nothing"
 assert 1.0064 < floor < 1.0075, "two sigmoids: the loss has a floor"  # 1.0067: the logits end at 8
-assert max(slopes["twice"]) < 0.3 * max(slopes["once"]), "the gradient is damped"  # 0.097 and 1.0
+assert max(slopes["twice"]) < 0.3 * max(slopes["once"]), (
+    "the gradient is damped"
+)  # 0.097 and 1.0, nothing is drawn
 for name in ("made to run", "mended") if SQUASHED else ("made to run",):
     assert min(histories[name]["d_loss"]) > 1.0064, "the floor holds in training"  # 1.28
 assert ranks["made to run"] <= 4 and ranks["bottleneck of 4"] <= 4, "4 units, 4 dimensions"

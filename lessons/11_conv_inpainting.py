@@ -53,6 +53,13 @@ lesson = Lesson(
 )
 args, rng = lesson.args, lesson.rng
 KIND = args.mask or "centre"
+
+# What the exercises change.
+SEEDS = range(3)  # of the trainings; each adds two networks
+SKIPS = True  # the generator's skip connections
+DISCRIMINATOR = networks.inpainting_discriminator  # a function (shape, rng) that returns a network
+AS_SHIPPED = (SEEDS, SKIPS, DISCRIMINATOR) == (range(3), True, networks.inpainting_discriminator)
+
 if args.repair is None and KIND not in masks.KINDS and not Path(KIND).suffix:
     raise DataError(f"--mask {KIND}: wanted {', '.join(masks.KINDS)}, or a mask file, such as mask.png")
 
@@ -70,9 +77,7 @@ if args.repair is None and KIND not in masks.KINDS and not Path(KIND).suffix:
 # Where a and b go two ways, their gradient is the sum over both. At known pixels the output is the input: there
 # dy goes straight to the damaged image, and the network gets nothing.
 #
-# Do the skips earn their place? Hole-PSNR on 1,000 glyphs, reconstruction only, 1,000 steps of 64 images:
-# 13.61 dB with, 13.38 without; and a step takes a quarter longer. They stay. On the same terms, squared error gives
-# 13.6 dB at SSIM 0.741. The absolute error, tried with other rates, gave less PSNR at the same SSIM.
+# Do the skips earn their place? Exercise 3 measures it.
 #
 # The network is a `Layer` like any other (`npgan/networks.py`); the lesson prints the way through it and back below.
 
@@ -89,7 +94,7 @@ if args.repair is None and KIND not in masks.KINDS and not Path(KIND).suffix:
 if args.repair is not None:
     SHAPE = lesson.resumed_shape()
     repair.check_size(args.resume, *SHAPE[:2])
-    average = MovingAverage(Inpainter(SHAPE, rng).to(args.device))
+    average = MovingAverage(Inpainter(SHAPE, rng, skips=SKIPS).to(args.device))
     checkpoint.load(args.resume, {"average": average})
     repair_pictures(lesson, average.layer, SHAPE, KIND)
     raise SystemExit
@@ -112,10 +117,10 @@ print(f"mask: {KIND}, {holes.mean():.1%} of the pixels are missing")
 # %% [markdown]
 # ## Without training, and how to count
 #
-# PSNR and SSIM on the hole. PSNR is taken image by image and then averaged, as is usual; an exact copy, whose PSNR
-# would be infinite, counts 60 dB. Beside it stands the PSNR of the mean squared error of all images together, which a
-# few lucky copies cannot lift. `nearest image` looks through the same images that the networks learn from. The three
-# slow methods are scored on the first 500 images.
+# PSNR and SSIM (lesson 10) on the hole. PSNR is taken image by image and averaged, as is usual; an exact copy, whose
+# PSNR would be infinite, counts 60 dB. Beside it stands the PSNR of the mean squared error of all images together,
+# which a few lucky copies cannot lift. `nearest image` looks through the same images that the networks learn from.
+# The three slow methods are scored on the first 500 images.
 #
 # The harmonic fill is a stretched membrane: each missing pixel is the mean of its neighbours (Laplace's equation).
 # The biharmonic one is a thin metal plate, which goes on in the direction in which it enters the hole. The guided one
@@ -145,7 +150,13 @@ print(repair.table(results))
 lesson.step("The generator")
 for part in (networks.halve, networks.double, Inpainter.forward, Inpainter._to_first, Inpainter.backward):
     print(inspect.getsource(part))
-for name, part in Inpainter(SHAPE, np.random.default_rng(0)).children().items():
+
+
+def make_network(rng: np.random.Generator) -> Inpainter:
+    return Inpainter(SHAPE, rng, skips=SKIPS).to(args.device)
+
+
+for name, part in make_network(np.random.default_rng(0)).children().items():
     weights = sum(parameter.value.size for parameter in part.parameters())
     if weights:
         print(f"{name:<8} {weights:9,} weights")
@@ -177,7 +188,6 @@ print(inspect.getsource(repair.train))
 # %%
 lesson.step("Three seeds")
 GAME_STEPS, WEIGHT, RATE = max(8, args.steps // 8), 0.01, 5e-4
-SEEDS = range(3)
 series = Series(
     lesson,
     [f"{what}-{number}" for number in SEEDS for what in ("reconstruction", "GAN")],
@@ -187,12 +197,15 @@ gans, by_seed = [], {"reconstruction": [], "GAN": []}
 for number in SEEDS:
     seed_rng = np.random.default_rng(args.seed + number)
     print(f"-- seed {args.seed + number}: reconstruction, then the game")
-    network = Inpainter(SHAPE, seed_rng).to(args.device)
+    network = make_network(seed_rng)
     start, _ = repair.train(series, problem, f"reconstruction-{number}", network, args.steps, seed_rng)
-    network = Inpainter(SHAPE, np.random.default_rng(0)).to(args.device)
+    network = make_network(np.random.default_rng(0))
     network.load_state(start.state())
     gan, run = repair.train(
-        *(series, problem, f"GAN-{number}", network, GAME_STEPS, seed_rng), adversarial=WEIGHT, rate=RATE
+        *(series, problem, f"GAN-{number}", network, GAME_STEPS, seed_rng),
+        adversarial=WEIGHT,
+        rate=RATE,
+        make_discriminator=DISCRIMINATOR,
     )
     gans.append(gan)
     for name, network in (("reconstruction", start), ("GAN", gan)):
@@ -224,10 +237,11 @@ print("   to go on: python lessons/11_trade_off.py, python lessons/11_search.py"
 # %% [markdown]
 # ## Checks, or a verdict
 #
-# Known pixels come back bit for bit, on any data; a mask turned around gives another image. On the glyphs that the
-# lesson ships, with the full training, the GAN is 3.6 dB and 0.17 SSIM above the best fill (measured with three
-# seeds); at least 3 dB and 0.1 are asserted. On data of your own the lesson says what came out. A network that knows
-# its images by heart repairs them far better than others: so the same is measured on images that it has learned from.
+# Known pixels come back bit for bit, on any data; a mask turned around gives another image. What is asserted of the
+# scores was measured on the glyphs that the lesson ships, with three seeds; the margins are for other machines, whose
+# sums round differently: they train other networks. On data of your own the lesson says what came out. A network that
+# knows its images by heart repairs them far better than others: so the same is measured on images that it has learned
+# from.
 
 # %%
 for name, repaired in repairs.items():
@@ -235,9 +249,9 @@ for name, repaired in repairs.items():
     assert np.array_equal(repaired * known, truth[: len(repaired)] * known), name
 turned = repair.repair(gans[0], truth[:50], 1 - holes[:50], np.random.default_rng(0), args.device)
 assert not np.array_equal(turned, repairs["GAN"][:50]), "the mask is not looked at"
-if lesson.shipped and repair.shipped(lesson.settings()):
-    assert gain >= 3, "less than 3 dB above the best fill without training"
-    assert gain_ssim >= 0.1
+if lesson.shipped and repair.shipped(lesson.settings()) and AS_SHIPPED:
+    assert gain >= 3, "less than 3 dB above the best fill without training"  # 3.58; seeds differ by 0.1
+    assert gain_ssim >= 0.1, "the structure is hardly better than the best fill's"  # 0.172
     lesson.end()
 else:
     n = min(len(problem.train), len(truth))
@@ -265,6 +279,14 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# 1. Train with `--mask strokes` and with `--mask half`. Which method gains most against the others, and why?
-# 2. Leave the mask out of the discriminator's input. What changes in the table, at the same PSNR?
-# 3. Train with `Inpainter(..., skips=False)`. Which repairs get worse: those of thin strokes or those of large holes?
+# `SEEDS = range(1)` at the top and `--steps 300` are enough for them: one network of each kind, in a seventh of the
+# steps.
+#
+# 1. `--mask strokes`, then `--mask half`. Which method gains most against the others, and why? Compare the columns
+#    PSNR of the tables that the lesson prints.
+# 2. Write a layer that sets the last channel of its input to 0, prove it with `check_layer`, and set it before the
+#    layers of `networks.inpainting_discriminator`: such a `DISCRIMINATOR` does not see the mask. What changes in the
+#    line of the GAN, with `--mask strokes`, where it would show D the places?
+# 3. `SKIPS = False`. Which repairs get worse: those of `--mask strokes` or those of the large hole in the middle?
+#
+# Worked answers, with the figures to expect: `python lessons/answers/11_conv_inpainting.py`.

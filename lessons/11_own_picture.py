@@ -13,8 +13,6 @@
 # It can continue what the picture shows elsewhere. It has never seen another face, and cannot invent a mouth.
 
 # %%
-import time
-
 import numpy as np
 
 from npgan import checkpoint, data, masks, show, verdict
@@ -43,9 +41,14 @@ lesson = Lesson(
     },
 )
 args, rng = lesson.args, lesson.rng
-started = time.perf_counter()
 # In pixels: the smallest picture, what is looked at around the hole, a window to learn from, what it is cut from.
 SMALLEST, MARGIN, SIDE, AREA = (32, 32, 32, 64) if args.quick else (32, 256, 64, 256)
+
+# What the exercises change.
+ADVERSARIAL_WEIGHT = 0.01
+CORNER = (104, 104)  # row and column of the shipped hole's upper left corner
+VIEWS = 10
+AS_SHIPPED = (ADVERSARIAL_WEIGHT, CORNER, VIEWS) == (0.01, (104, 104), 10)
 
 # %% [markdown]
 # ## The picture and the hole
@@ -65,7 +68,7 @@ if args.mask:
 else:
     missing = np.zeros((height, width), bool)
     side = min(48, min(height, width) // 4)
-    top, left = (rng.integers(n - side + 1) for n in (height, width)) if args.image else (104, 104)
+    top, left = (rng.integers(n - side + 1) for n in (height, width)) if args.image else CORNER
     missing[top : top + side, left : left + side] = True
 rows, columns = (np.flatnonzero(missing.any(axis=axis)) for axis in (1, 0))
 area = tuple(slice(max(0, at[0] - MARGIN), at[-1] + 1 + MARGIN) for at in (rows, columns))
@@ -139,7 +142,7 @@ rehearsal = more_holes(hole[place])  # h, w
 damaged = hole.copy()
 damaged[place] |= rehearsal
 rehearsed = fills(image[place], damaged[place])
-print(f"{rehearsal.sum()} pixels; {time.perf_counter() - started:.0f} s")
+print(f"{rehearsal.sum()} pixels")
 
 # %% [markdown]
 # ## What it learns from
@@ -150,14 +153,14 @@ print(f"{rehearsal.sum()} pixels; {time.perf_counter() - started:.0f} s")
 # %%
 lesson.step("What it learns from")
 views = []
-for _ in range(2 if args.quick else 10):
+for _ in range(2 if args.quick else VIEWS):
     at = an_area(damaged, AREA)
     counted = more_holes(damaged[at])
     both = damaged[at] | counted
     holes = [part[None, ..., None].astype(np.float32) for part in (both, counted)]
     views.append([image[at][None], *fills(image[at], both), *holes, np.argwhere(counted)])
 side = min(SIDE, *(n // 4 * 4 for n in views[0][0].shape[1:3]))
-print(f"{len(views)} views; {time.perf_counter() - started:.0f} s")
+print(f"{len(views)} views")
 
 
 def draw_windows(count: int) -> list[np.ndarray]:
@@ -233,7 +236,7 @@ class Corrector(Layer):
 
 # %%
 lesson.step("Training, twice")
-BATCH, ADVERSARIAL_WEIGHT = 8, 0.01
+BATCH = 8
 seen = data.Images(np.where(missing[..., None], 0, picture)[None])
 series = Series(lesson, ["error", "game"], checkpoint.fingerprint(seen))
 
@@ -362,16 +365,17 @@ for name, result in ({} if args.mask else methods).items():
     scores[name] = float(psnr(result, original[None], mask)[0])
     print(f"{name:<19} {scores[name]:.2f} dB, SSIM {ssim(result, original[None], mask)[0]:.2f} on the hole")
 pictures = [original[None], masks.damage(original[None], mask), *methods.values()]
-lesson.picture(show.image_grid(np.concatenate(pictures), len(pictures), gap=4), "comparison.png")
-print(f"   left to right: original, damaged, {', '.join(methods)}; {time.perf_counter() - started:.0f} s")
+grid = show.image_grid(np.concatenate(pictures), len(pictures), gap=4)
+titles = ["original", "damaged", *methods]
+lesson.picture(show.titled(grid, f"repairs of {hole.sum()} pixels", columns=titles), "comparison.png")
 
 # %% [markdown]
 # ## Checks, or a verdict
 
 # %%
-if lesson.shipped:
-    assert scores["guided"] >= scores["biharmonic"] + 0.1  # measured: 0.17 above
-    assert scores[best] >= scores["guided"]  # here it does help; measured: 1.37 above
+if lesson.shipped and AS_SHIPPED:
+    assert scores["guided"] >= scores["biharmonic"] + 0.1  # 0.17 above; nothing here is drawn or trained
+    assert scores[best] >= scores["guided"]  # 1.37 above (seed 0): room for other machines' rounding
     lesson.end()
 else:
     pairs = [("biharmonic", "guided"), ("guided", best)]
@@ -388,6 +392,8 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# 1. Set ADVERSARIAL_WEIGHT to 0.2. What happens to the sharpness, what to the PSNR?
-# 2. Move the hole onto the mouth. Why can the network not repair it? What would it have to learn from?
-# 3. Let it learn from 3 views. What becomes of a, the part of the correction that is believed?
+# 1. `ADVERSARIAL_WEIGHT = 0.2`. What happens in the rehearsal to the sharpness of the GAN, what to its PSNR?
+# 2. `CORNER = (26, 0)` is on the mouth. Look at `comparison.png`. What would the network have to learn from?
+# 3. `VIEWS = 3`. What becomes of the part of the correction that is believed?
+#
+# `--steps 100` is enough for them. Worked answers: `python lessons/answers/11_own_picture.py`.

@@ -32,6 +32,13 @@ lesson = Lesson(
 args, rng = lesson.args, np.random.default_rng(lesson.args.seed + 30)
 LATENT = 64
 
+# What the exercises change.
+SEARCH_STEPS = 100  # of Adam; 0: the best of the random z, as they are
+PRIOR = 0.05  # weight of the size of z
+IMAGES = 300  # are repaired
+OPINION = None  # or a function of drawn images (N, H, W, C): a further cost of each, (N,), and its gradient
+AS_SHIPPED = (SEARCH_STEPS, PRIOR, IMAGES, OPINION) == (100, 0.05, 300, None)
+
 # %% [markdown]
 # ## The images and the hole
 #
@@ -41,7 +48,7 @@ LATENT = 64
 lesson.step("The images and the hole")
 first = trained_by("11_conv_inpainting", "GAN-0", args.trained, args.out)
 problem = repair.load(first.settings)
-few = slice(0, 40 if args.quick else 300)
+few = slice(0, 40 if args.quick else IMAGES)
 truth, holes, damaged = problem.truth[few], problem.masks[few], problem.damaged[few]
 H, W, CHANNELS = SHAPE = problem.shape
 print(f"{first.path}; {len(problem.train)} images of shape {SHAPE} to learn from, {len(truth)} to repair")
@@ -82,7 +89,8 @@ for _ in run:
     run.log(d_loss=d.loss, g_loss=g.loss)
 noise = np.random.default_rng(args.seed).standard_normal((32, LATENT), dtype=np.float32)
 drawn = to_numpy(average.layer.forward(to_device(noise, args.device), train=False))
-lesson.picture(show.image_grid(drawn, 16, scale=max(1, 56 // H)), "drawn.png")
+drawn = show.image_grid(drawn, 16, scale=max(1, 56 // H))
+lesson.picture(show.titled(drawn, f"what the generator draws after {args.steps} rounds"), "drawn.png")
 
 # %% [markdown]
 # ## The search
@@ -96,13 +104,15 @@ lesson.picture(show.image_grid(drawn, 16, scale=max(1, 56 // H)), "drawn.png")
 #   hole says most about it (the importance weighted context loss of Yeh et al. 2017). The weights sum to 1.
 # - z is drawn from N(0, 1), so that is what G can draw images from. Without the second term z wanders off, to fit the
 #   known pixels a little better with images that are like none.
-# - The cost has many valleys. So the search begins with the best of 4,000 random z, in several of them at once.
+# - The cost has many valleys. So the search begins with the best of 4,000 random z, in several of them at once. To
+#   compare 4,000 drawn images g with each image t, the sum is taken apart: w (g - t)^2 = w g^2 - 2 (w t) g + w t^2.
+#   The last part is the same for all g and is left out; the others are two matrix products.
 #
 # The image of least cost is one answer. All of them, each counted by exp(-cost / heat), are a mean over answers: that
 # is what PSNR asks for, and it is blurred where they differ.
 
 # %%
-STARTS, REACH, FAR, PRIOR, HEAT = 8, 3, 0.1, 0.05, 0.03
+STARTS, REACH, FAR, HEAT = 8, 3, 0.1, 0.03
 
 
 def context(mask: np.ndarray) -> np.ndarray:
@@ -125,29 +135,32 @@ def search(
     candidates: int = 4000,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Repair each image by STARTS searches: (N, STARTS, H, W, C), the one of least cost first, and the costs."""
-    n, flat = len(images), (len(images), -1)
+    n = len(images)
     weights, target = to_device(context(mask), args.device), to_device(images, args.device)
-    w = (weights + 0 * target).reshape(flat)  # N, H*W*C
+    xp = array_module(target)
+    w = xp.broadcast_to(weights, target.shape).reshape(n, -1)  # N, H*W*C: a pixel's weight, for each channel
+    wt = w * target.reshape(n, -1)
     first, costs = rng.standard_normal((candidates, latent), dtype=np.float32), []
     for i in range(0, candidates, 1000):
-        drawn = generator.forward(to_device(first[i : i + 1000], args.device), train=False).reshape(
+        g = generator.forward(to_device(first[i : i + 1000], args.device), train=False).reshape(
             -1, w.shape[1]
         )
-        costs.append(to_numpy(w @ (drawn * drawn).T - 2 * (w * target.reshape(flat)) @ drawn.T))  # N, 1000
+        costs.append(to_numpy(w @ (g**2).T - 2 * wt @ g.T))  # N, 1000
     best = np.concatenate(costs, axis=1).argsort(axis=1)[:, :STARTS]  # N, STARTS
 
-    xp = array_module(target)
     target, weights = xp.repeat(target, STARTS, axis=0), xp.repeat(weights, STARTS, axis=0)  # N*STARTS, ...
     z = Parameter(to_device(first[best.reshape(-1)], args.device))  # N*STARTS, latent
-    optimizer = Adam([z], cosine_decay(0.1, 0.01, steps), beta_1=0.9)
+    optimizer = Adam([z], cosine_decay(0.1, 0.01, max(1, steps)), beta_1=0.9)
     with generator.held(inference=True):
         for _ in range(steps):
-            difference = generator.forward(z.value) - target
+            drawn = generator.forward(z.value)
+            ddrawn = 2 * weights * (drawn - target) + (OPINION(drawn)[1] if OPINION else 0)
             z.zero_grad()
-            z.grad += generator.backward(2 * weights * difference) + 2 * prior / latent * z.value
+            z.grad += generator.backward(ddrawn) + 2 * prior / latent * z.value
             optimizer.step()
     drawn = generator.forward(z.value, train=False)
     cost = (weights * (drawn - target) ** 2).sum(axis=(1, 2, 3)) + prior * (z.value**2).mean(axis=1)
+    cost = cost + (OPINION(drawn)[0] if OPINION else 0)
     cost, drawn = to_numpy(cost).reshape(n, STARTS), to_numpy(drawn).reshape(n, STARTS, *images.shape[1:])
     order = cost.argsort(axis=1)
     drawn = np.take_along_axis(drawn, order[:, :, None, None, None], axis=1)
@@ -156,7 +169,7 @@ def search(
 
 
 lesson.step("The search")
-few_steps = 8 if args.quick else 100
+few_steps = min(8, SEARCH_STEPS) if args.quick else SEARCH_STEPS
 found = [
     search(average.layer, damaged[i : i + 50], holes[i : i + 50], rng, few_steps)
     for i in range(0, len(truth), 50)
@@ -190,14 +203,17 @@ lesson.picture(repair.comparison(problem, repairs), "repairs.png")
 
 # %% [markdown]
 # ## Checks, or a verdict
+#
+# Beside each bound stands what was measured with seed 0. The margins are for other machines, whose sums round
+# differently: they train another generator.
 
 # %%
 for name, repaired in repairs.items():
     assert np.array_equal(repaired * (holes < 0.5), truth * (holes < 0.5)), name
-if lesson.shipped and repair.shipped(first.settings):
+if lesson.shipped and repair.shipped(first.settings) and AS_SHIPPED:
     ahead = {name: results[f"search, {name}"].psnr - results["harmonic"].psnr for name in ("best", "mean")}
-    assert ahead["mean"] > 2, "the mean of the searches is less than 2 dB above the harmonic fill"
-    assert ahead["best"] > 1, "one search is less than 1 dB above the harmonic fill"
+    assert ahead["mean"] > 2, "the mean of the searches is less than 2 dB above the harmonic fill"  # 3.1
+    assert ahead["best"] > 1, "one search is less than 1 dB above the harmonic fill"  # 1.9
     lesson.end()
 else:
     gain = {name: results["search, mean"].psnr - other.psnr for name, other in results.items()}
@@ -213,5 +229,13 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# 1. Search with 400 steps of Adam, then with none. How much is won by the best of 4,000, how much by the gradient?
-# 2. Add the discriminator's opinion of the drawn image to the cost, with weight 0.1 (Yeh et al. 2017, equation 4).
+# `--steps 300` and `IMAGES = 100` are enough for them, and a network of 300 steps to compare with.
+#
+# 1. `SEARCH_STEPS = 0`, then 400. How much is won by the best of 4,000, how much by the gradient, and how much by
+#    more of it? Read both lines of the search in the table.
+# 2. `OPINION`: the discriminator's, with weight 0.1 (Yeh et al. 2017, equation 4): for each image `0.1 * -log s`,
+#    `s = sigmoid(discriminator(image))`. `judge` of `npgan.adversarial` returns the mean and its gradient; here
+#    each image's own is wanted, and D must judge in inference mode, so that its verdict does not depend on the batch.
+#    Does it help?
+#
+# Worked answers, with the figures to expect: `python lessons/answers/11_search.py`.

@@ -31,6 +31,12 @@ lesson = Lesson(
 )
 args = lesson.args
 
+# What the exercises change.
+# Of each point the weights of reconstruction and adversarial part.
+POINTS = {"0": (1.0, 0.0), "0.001": (1.0, 0.001), "0.01": (1.0, 0.01), "0.1": (1.0, 0.1), "only": (0.0, 1.0)}
+SEEKING = 0.8  # the weight of the difference between two repairs of one hole
+AS_SHIPPED = (list(POINTS), SEEKING) == (["0", "0.001", "0.01", "0.1", "only"], 0.8)
+
 # %% [markdown]
 # ## Where it starts
 #
@@ -67,8 +73,6 @@ print(repair.table(fills))
 # %%
 lesson.step("Five weights")
 print(inspect.getsource(inpainting.inpainting_step))
-# Of each point the weights of reconstruction and adversarial part.
-POINTS = {"0": (1.0, 0.0), "0.001": (1.0, 0.001), "0.01": (1.0, 0.01), "0.1": (1.0, 0.1), "only": (0.0, 1.0)}
 if args.quick:
     POINTS = {"0": (1.0, 0.0), "only": (0.0, 1.0)}
 names = [*(f"weight-{label}" for label in POINTS), "seeking"]
@@ -93,19 +97,19 @@ for label, (reconstruction, adversarial) in POINTS.items():
 # is the distance between undamaged images and others). Expected: as the adversarial weight grows, the image gets
 # sharper and the PSNR lower.
 #
-# Measured on glyphs, seed 0, 2,000 unseen images (the floor of the distance is 0.021):
+# Measured on glyphs, `--seed` 0, 1 and 2, 2,000 unseen images (the floor of the distance is 0.021):
 #
-#     adversarial    PSNR    SSIM   sharpness  distance
-#     0             14.22   0.769     0.883     0.042
-#     0.001         14.21   0.768     0.885     0.041
-#     0.01          14.17   0.772     0.908     0.037
-#     0.1           13.59   0.767     0.972     0.033
-#     only           7.93   0.417     0.954     0.114
+#     adversarial        PSNR              SSIM          sharpness          distance
+#     0             14.20 to 14.22    0.767 to 0.768   0.88             0.042 to 0.043
+#     0.001         14.21 to 14.23    0.767 to 0.768   0.88 to 0.89     0.041 to 0.042
+#     0.01          14.18 to 14.19    0.771 to 0.772   0.90 to 0.91     0.037 to 0.038
+#     0.1           13.60 to 13.79    0.767 to 0.771   0.95 to 0.97     0.030 to 0.032
+#     only           8.69 to  9.19    0.506 to 0.523   0.95 to 1.09     0.076 to 0.101
 #
 # As expected up to 0.1. The last point breaks the order in realism, not in PSNR: without the error nothing holds
 # the generator, and a small discriminator in 275 steps is no good teacher by itself. It wanders off into speckle,
-# which is sharp, but like no digit (with seed 1: 8.94 dB, 0.981, 0.101; the rest as here). Most of the work is done
-# by the error.
+# which is sharp, but like no digit; how sharp, and how far off, differs from run to run. Most of the work is done by
+# the error.
 
 
 # %%
@@ -143,7 +147,9 @@ for column, (title, values) in enumerate(measures.items()):
     )
     axes.plot(list(values.values()), [s.psnr for s in scores.values()], color="0.7", zorder=1)
     for number, (label, s) in enumerate(scores.items()):
-        axes.plot(values[label], s.psnr, "osD^v"[number], color=f"C{number}", label=f"adversarial {label}")
+        axes.plot(
+            values[label], s.psnr, "osD^vP*"[number % 7], color=f"C{number}", label=f"adversarial {label}"
+        )
     axes.axhline(fills[best].psnr, color="black", linestyle=":", linewidth=1, label=f"{best} fill")
     axes.margins(0.1)
     axes.grid(alpha=0.3)
@@ -180,7 +186,7 @@ lesson.picture(repair.comparison(problem, titled), "repairs.png")
 
 # %%
 lesson.step("Two repairs that are paid for being different")
-SEEKING, GAN, DIVERSE = 0.8, "0.01" if "0.01" in POINTS else "only", "seeking"
+GAN, DIVERSE = "0.01" if "0.01" in POINTS else "only", "seeking"
 print(inspect.getsource(inpainting.energy_score))
 rng = np.random.default_rng(0)
 hole = masks.make("rectangle", 6, 8, 8, rng)
@@ -267,28 +273,38 @@ shown = [
     for n in ambiguous
     for label in (GAN, DIVERSE, "8 nearest images")
 ]
-lesson.picture(show.image_grid(np.concatenate(shown), 10, scale=max(1, 56 // SHAPE[0])), "diversity.png")
+shown = show.titled(
+    show.image_grid(np.concatenate(shown), 10, scale=max(1, 56 // SHAPE[0])),
+    "eight repairs of one hole, by three ways",
+    rows=[f"GAN, {GAN}", DIVERSE, "nearest"] * len(ambiguous),
+    columns=["original", "damaged", *("repair " + str(i + 1) for i in range(8))],
+)
+lesson.picture(shown, "diversity.png")
 
 # %% [markdown]
 # ## Checks, or a verdict
 #
-# Asserted is what was measured above, for the glyphs and the steps that both lessons ship.
+# Asserted is what was measured above, for the glyphs, the settings and the steps that both lessons ship. Beside each
+# bound stands what was measured with seeds 0 to 2; the margins are for other machines, whose sums round differently.
 
 # %%
 for label, repaired in repairs.items():
     assert np.array_equal(repaired * (holes < 0.5), truth * (holes < 0.5)), label
-if lesson.shipped and repair.shipped(first.settings):
+if lesson.shipped and repair.shipped(first.settings) and AS_SHIPPED:
     values = [s.psnr for s in scores.values()]
     mixtures = [label for label in POINTS if label != "only"]
+    # It rose by 0.02 at most, from 0 to 0.001, which is hardly any weight; it fell by 0.4 or more from 0.01 to 0.1.
     assert all(a > b - 0.05 for a, b in zip(values, values[1:])), "more adversarial weight, yet more PSNR"
-    for a, b in zip(mixtures, mixtures[1:]):
+    for a, b in zip(mixtures, mixtures[1:]):  # it rose each time: by 0.0005 or more to 0.001, by 0.05 to 0.1
         assert sharp[a] < sharp[b] + 0.005, "more adversarial weight, yet less sharp"
     assert far[mixtures[-1]] < far["0"], (
-        "the adversarial part does not bring the repairs nearer to real images"
+        "the adversarial part does not bring the repairs nearer to real images"  # 0.030 to 0.032, and 0.042
     )
-    assert spread[GAN] < 0.1, "z is not ignored by a GAN with the squared error"
-    assert spread[DIVERSE] > 0.6 * bound, "repairs of one hole hardly differ"
-    assert best_of_8[DIVERSE] > one[GAN] - 0.5, "the best of eight is worse than the GAN's one repair"
+    assert spread[GAN] < 0.1, "z is not ignored by a GAN with the squared error"  # 0.061 to 0.063
+    assert spread[DIVERSE] > 0.6 * bound, "repairs of one hole hardly differ"  # 0.76 to 0.78 of it
+    assert best_of_8[DIVERSE] > one[GAN] - 0.5, (
+        "the best of eight is worse than the GAN's one repair"  # by 0.15 to 0.27 dB
+    )
     lesson.end()
 else:
     label = list(POINTS)[-2] if len(POINTS) > 2 else "only"
@@ -309,8 +325,16 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# 1. Leave the mask out of the discriminator's input. What changes in the trade-off, at the same PSNR?
-# 2. Train with seeking = 1, then with 0.5. Plot what is measured (how far apart, PSNR of one, of the best of eight)
-#    against seeking / sqrt(2 - seeking^2). Is the spread on the line?
-# 3. Put mode seeking beside the squared error: -0.1 * |a - b| and the mean of (a - x)^2. How does the spread differ
-#    between holes where only one thing can stand and those where several can, now and with the energy score?
+# `--steps 60` is enough to see what they ask for, and so is a network of 300 steps to start from.
+#
+# 1. `POINTS`: add "1": (1.0, 1.0) before "only". Predict where it lies in both pictures; read the table.
+# 2. `SEEKING = 1`, then 0.5. Compare how far apart the repairs lie (the lesson prints it, and what true completions
+#    have) with `seeking / sqrt(2 - seeking**2)` of the latter. Which gives the best repair of eight, which the best
+#    single one?
+# 3. Put mode seeking beside the squared error: write `mine(error, counted, seeking)`, which returns the mean square
+#    of `error` over the hole minus `seeking * |a - b|`, and its gradient, as `energy_score` does; prove it as the
+#    lesson proves that one. Put `inpainting.energy_score = mine` and `SEEKING = 0.1` at the top. Compare
+#    `apart(eights["seeking"])` at the tenth of the holes that are greyest with weight 0 (`grey`, where several things
+#    can stand) and at the tenth that are least grey, now and with the energy score.
+#
+# Worked answers, with the figures to expect: `python lessons/answers/11_trade_off.py`.

@@ -3,7 +3,7 @@
 Every score is counted on the hole alone, on images that no network has seen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,14 +110,16 @@ def train(
     seeking: float = 0.0,
     rate: float = 2e-3,
     batch: int = 32,
+    make_discriminator: Callable[..., Layer] = inpainting_discriminator,
 ) -> tuple[Layer, Run]:
     """Do the training `name`, with `network` in place; return the moving average of its weights, and the run.
 
     seeking: see `inpainting_step`. Above 0 a batch holds half as many images, each repaired with two noises.
+    make_discriminator: a function of (shape, rng) that returns a new one.
     """
     device = series.lesson.args.device
     xp = array_module(network.parameters()[0].value)
-    discriminator = inpainting_discriminator(problem.shape, rng).to(device)
+    discriminator = make_discriminator(problem.shape, rng).to(device)
     g_optimizer = Adam(network.parameters(), cosine_decay(rate, rate / 100, steps), beta_1=0.9)
     d_optimizer = Adam(discriminator.parameters(), cosine_decay(4e-4, 4e-6, steps))
     average = MovingAverage(network)

@@ -53,27 +53,28 @@ class Answers:
         print(f"{what}: {found}, expected{when} {expected}")
         assert holds or when, f"{what}: {found}, expected {expected}"
 
-    def lesson(self, changes: dict[str, str], *flags: str) -> dict[str, Any]:
+    def lesson(self, changes: dict[str, str], *flags: str, script: str | None = None) -> dict[str, Any]:
         """Run the lesson with lines changed as a learner would change them; return its names and their values.
 
         Each key of `changes` stands in the lesson exactly once. What the lesson prints is not shown; its assertions
-        hold, or it ends here.
+        hold, or it ends here. script: another lesson that must be run before this one.
         """
-        text = self.path.read_text()
+        path = self.path if script is None else LESSONS / f"{script}.py"
+        text = path.read_text()
         for old, new in changes.items():
-            assert text.count(old) == 1, f"{self.path.name} has {text.count(old)} times {old!r}"
+            assert text.count(old) == 1, f"{path.name} has {text.count(old)} times {old!r}"
             text = text.replace(old, new)
         self.runs += 1
         out = self.args.out / f"{self.runs}"
         quick = ["--quick"] if self.args.quick else []
-        print("   " + " ".join([self.path.name, *flags, *quick]), flush=True)
-        for new in changes.values():
-            print(f"      with {new.strip()}", flush=True)
-        names, argv = {"__name__": "__main__", "__file__": str(self.path)}, sys.argv
-        sys.argv = [str(self.path), "--out", str(out), *flags, *quick]
+        print("   " + " ".join([path.name, *flags, *quick]), flush=True)
+        for old, new in changes.items():
+            print(f"      with {new.strip()}" if new else f"      without {old.strip()}", flush=True)
+        names, argv = {"__name__": "__main__", "__file__": str(path)}, sys.argv
+        sys.argv = [str(path), "--out", str(out), *flags, *quick]
         try:
             with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
-                exec(compile(text, str(self.path), "exec"), names)
+                exec(compile(text, str(path), "exec"), names)
         finally:
             sys.argv = argv
         return names

@@ -25,8 +25,10 @@ SHOWN = {
     "04": "04_transposed_convolution/checkerboard.png",
     "05": "05_batch_normalization/mixed_batches.png",
     "06": "06_activations_and_losses/generator_losses.png",
+    "06_optimizers": "06_optimizers/circling.png",
     "07": "07_adversarial_game/push.png",
     "07_whole_game": "07_whole_game/snapshots.png",
+    "07_adam_or_not": "07_adam_or_not/fixed_judge.png",
     "08": "08_dense_gan/samples.png",
     "10": "10_dense_inpainting/repairs.png",
 }
