@@ -23,9 +23,11 @@ from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
 
 STEPS, QUICK_STEPS = 6000, 30
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
     "09_conv_gan",
     "A convolutional GAN that draws images",
+    FLAGS,
     steps=STEPS,
     quick_steps=QUICK_STEPS,
     data="glyphs",
@@ -204,7 +206,7 @@ lesson.picture(
 rows = [walk(fixed_noise[i], fixed_noise[i + 1], 16) for i in range(4)]
 walked = generate(average.layer, np.concatenate(rows).astype(np.float32), args.device)
 lesson.picture(show.image_grid(walked, 16, scale=scale), "walk.png")
-print(f"   animation: {show.animation(frames, args.out / 'training.gif', scale=scale)}")
+lesson.animation(frames, "training.gif", scale=scale)
 
 # %% [markdown]
 # ## How good is it?

@@ -20,9 +20,11 @@ from npgan.lesson import Lesson
 from npgan.optim import Adam, MovingAverage, cosine_decay, linear_decay
 from npgan.series import Series, trained_by
 
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
     "11_search",
     "Repair by a search through the noise",
+    FLAGS,
     steps=2000,
     quick_steps=20,
     device=True,

@@ -20,9 +20,11 @@ from npgan.metrics.samples import sliced_wasserstein
 from npgan.networks import Inpainter
 from npgan.series import Series, trained_by
 
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
     "11_trade_off",
     "Error against realism",
+    FLAGS,
     steps=275,
     quick_steps=8,
     device=True,
