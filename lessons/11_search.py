@@ -46,7 +46,9 @@ problem = repair.load(first.settings)
 few = slice(0, 40 if args.quick else 300)
 truth, holes, damaged = problem.truth[few], problem.masks[few], problem.damaged[few]
 H, W, CHANNELS = SHAPE = problem.shape
-print(f"{first.path}; {len(problem.train)} images of shape {SHAPE} to learn from, {len(truth)} to repair")
+print(
+    f"{first.path.parent.name}; {len(problem.train)} images of shape {SHAPE} to learn from, {len(truth)} to repair"
+)
 
 # %% [markdown]
 # ## A generator that draws

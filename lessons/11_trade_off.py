@@ -43,7 +43,7 @@ lesson.step("Where it starts")
 first = trained_by("11_conv_inpainting", "reconstruction-0", args.trained, args.out)
 problem = repair.load(first.settings)
 truth, holes, damaged, SHAPE = problem.truth, problem.masks, problem.damaged, problem.shape
-print(f"{first.path}: {first.settings['training_steps']} steps on {first.settings['data']}")
+print(f"{first.path.parent.name}: {first.settings['training_steps']} steps on {first.settings['data']}")
 
 
 def start() -> Inpainter:

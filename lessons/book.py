@@ -5,8 +5,8 @@
     python lessons/book.py 02 07              # in full, those whose names begin so; other pages stay
     python lessons/book.py --out pages        # default: out/book; begin with its index.html
 
-The lessons run there as notebooks, and leave in out/book/out/ what they leave in out/ as scripts. A page holds all
-that it shows: it needs no network and no other file.
+The lessons run as notebooks in out/book/full/ or out/book/quick/, and leave there what they leave as scripts. A page
+holds all that it shows: it needs no network and no other file.
 """
 
 import argparse
@@ -42,8 +42,8 @@ main { max-width: 66rem; margin: auto; padding: 0 1rem; }
 """
 
 
-def run(lesson: Path, flags: str, out: Path) -> NotebookNode:
-    """The lesson as a notebook that has run in the folder `out`, with these FLAGS."""
+def run(lesson: Path, flags: str, folder: Path) -> NotebookNode:
+    """The lesson as a notebook that has run in the folder, with these FLAGS."""
     text = lesson.read_text(encoding="utf-8").replace('FLAGS = ""', f'FLAGS = "{flags}"')
     notebook = jupytext.reads(text, "py:percent")
     NotebookClient(
@@ -51,7 +51,7 @@ def run(lesson: Path, flags: str, out: Path) -> NotebookNode:
         timeout=None,
         kernel_name="python3",
         extra_arguments=["--log-level=ERROR"],  # of the kernel itself: what it says is not for the learner
-        resources={"metadata": {"path": out}},
+        resources={"metadata": {"path": folder}},
     ).execute()
     notebook.cells.insert(0, v4.new_markdown_cell("[All lessons](index.html)"))
     return notebook
@@ -92,11 +92,12 @@ def main() -> None:
     for name in args.lessons:
         if not any(path.name.startswith(name) for path in found):
             parser.error(f"no lesson's name begins with {name!r}")
-    args.out.mkdir(parents=True, exist_ok=True)
+    folder = args.out / ("quick" if args.quick else "full")
+    folder.mkdir(parents=True, exist_ok=True)
     for lesson in found:
         if lesson.name.startswith(tuple(args.lessons) or ""):
             print(lesson.name, flush=True)
-            notebook = run(lesson, "--quick" if args.quick else "", args.out)
+            notebook = run(lesson, "--quick" if args.quick else "", folder)
             write_page(notebook, lesson.stem, args.out / f"{lesson.stem}.html")
     write_page(index(args.out), "npgan: the picture book", args.out / "index.html")
     print(args.out / "index.html")

@@ -284,15 +284,15 @@ class Lesson:
         write_or_keep(path, content)
         return path
 
-    def picture(self, picture: Figure | np.ndarray, name: str) -> Path:
+    def picture(self, picture: Figure | np.ndarray, name: str) -> None:
         """Save a picture, and show it in a notebook or say where it is."""
-        return self._show("picture", _png(picture), name)
+        self._show("picture", _png(picture), name)
 
-    def animation(self, frames: Sequence[np.ndarray], name: str, *, scale: int = 1) -> Path:
+    def animation(self, frames: Sequence[np.ndarray], name: str, *, scale: int = 1) -> None:
         """Save uint8 frames as a GIF (see npgan.show), and show it in a notebook or say where it is."""
-        return self._show("animation", show.animation(frames, scale=scale), name)
+        self._show("animation", show.animation(frames, scale=scale), name)
 
-    def _show(self, kind: str, content: bytes, name: str) -> Path:
+    def _show(self, kind: str, content: bytes, name: str) -> None:
         path = self._save(content, name)
         if in_notebook():
             from IPython.display import Image as Shown
@@ -304,7 +304,6 @@ class Lesson:
                 display(Shown(url=f"data:image/gif;base64,{base64.b64encode(content).decode()}", alt=name))
         else:
             say(f"   {kind}: {printable(path)}")
-        return path
 
     def folder(self, name: str) -> Path:
         """A folder in the output folder, made if it is not there. Raises DataError where it cannot be."""

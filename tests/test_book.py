@@ -55,13 +55,14 @@ def test_the_page_has_the_lesson_its_output_and_its_pictures(page, book):
         for kind in ("png", "gif")
     }
     for kind, names in {"png": ["curves", "snapshots"], "gif": ["game"]}.items():
-        files = {(book / "out" / LESSON / f"{name}.{kind}").read_bytes() for name in names}
+        files = {(book / "quick" / "out" / LESSON / f"{name}.{kind}").read_bytes() for name in names}
         assert files == shown[kind]
 
 
 def test_nothing_litters_the_page(page):
     said = plain(page)
     assert "application/vnd.jupyter.stderr" not in page and "object at 0x" not in said
+    assert "Path(" not in said
     assert str(ROOT) not in page and "picture:" not in said and "animation:" not in said
     assert len(re.findall(r"^step 150/150 .* 0:00 left", said, flags=re.M)) == 2  # games
     assert said.count(" left  d_loss") == 2 and "\r" not in said

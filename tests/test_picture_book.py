@@ -1,5 +1,6 @@
 """The lessons as pages: what links to what, how large the pictures are, what a Markdown renderer makes of them."""
 
+import ast
 import re
 import sys
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_a_lesson_has_a_line_for_its_flags(path):
         r'^FLAGS = ""  # .*\nlesson = Lesson\(\s*"[^"]+",\s*(?:"[^"]+"|TITLE),\s*FLAGS\b', text, flags=re.M
     )
     assert text.count("FLAGS =") == 1 and "FLAGS" in text.split("# %%")[2]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_no_cell_ends_with_a_value(path):
+    """A notebook would print it under the cell; what the lessons' own calls return is None."""
+    quiet = r"(print|lesson\.(step|picture|animation|pictures|end))\("
+    for cell in re.split(r"^# %%", path.read_text(), flags=re.M)[1:]:
+        code = ast.parse(cell.partition("\n")[2]).body
+        if code and isinstance(code[-1], ast.Expr):
+            assert re.match(quiet, ast.unparse(code[-1]))
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
