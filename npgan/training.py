@@ -235,7 +235,8 @@ class Run:
         line = f"step {self.done}/{self.steps}  {1 / seconds_per_step:.1f} steps/s  {left} left  {figures}"
         line = printable(line)
         if self._terminal:
-            width = shutil.get_terminal_size().columns - 1  # a longer line would wrap, and not be rewritten
+            # On a terminal a longer line would wrap, and not be rewritten.
+            width = 130 if in_notebook() else shutil.get_terminal_size().columns - 1
             say(f"\r{line:<{width}.{width}}", end="")
         else:
             say(line)
