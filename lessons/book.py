@@ -14,11 +14,14 @@ import os
 import re
 from pathlib import Path
 
-import jupytext
-from nbclient import NotebookClient
-from nbconvert import HTMLExporter
-from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-from nbformat import NotebookNode, v4
+try:
+    import jupytext
+    from nbclient import NotebookClient
+    from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+    from nbformat import NotebookNode, v4
+except ImportError as error:
+    raise SystemExit(f"error: {error}; python -m pip install -e '.[book]'") from None
 
 LESSONS = Path(__file__).resolve().parent
 # nbconvert's page without what it would fetch from the network, in lines that one can read.

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -109,6 +110,17 @@ def test_every_exercise_has_an_answer_and_the_lesson_says_where(path):
     assert re.findall(r"^answers\.exercise\((\d),", answer, flags=re.M) == asked
     for part in re.split(r"^answers\.exercise", answer, flags=re.M)[1:]:
         assert re.search(r"answers\.(between|below|same)\(", part), "no figure beside the expected one"
+
+
+def test_the_book_without_its_tools_says_in_one_line_what_to_install():
+    script = "import runpy, sys; sys.modules['jupytext'] = None; runpy.run_path(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", script, LESSONS / "book.py"], capture_output=True, text=True, cwd=LESSONS
+    )
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and done.stderr.endswith(
+        "; python -m pip install -e '.[book]'\n"
+    )
 
 
 @pytest.fixture
