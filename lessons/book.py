@@ -33,7 +33,8 @@ PAGE = """
 {%- block html_head_css -%}
 <style>
 main { max-width: 66rem; margin: auto; padding: 0 1rem; }
-.jp-RenderedMarkdown pre { white-space: pre !important; overflow-x: auto; }
+.jp-RenderedMarkdown pre { overflow-x: auto; }
+.jp-RenderedMarkdown pre code { white-space: pre !important; }
 .jp-RenderedMarkdown td { text-align: left !important; }
 </style>
 {%- endblock -%}

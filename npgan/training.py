@@ -236,7 +236,7 @@ class Run:
         line = printable(line)
         if self._terminal:
             # On a terminal a longer line would wrap, and not be rewritten.
-            width = 130 if in_notebook() else shutil.get_terminal_size().columns - 1
+            width = 115 if in_notebook() else shutil.get_terminal_size().columns - 1
             say(f"\r{line:<{width}.{width}}", end="")
         else:
             say(line)
