@@ -20,7 +20,8 @@ from npgan import backend, losses
 from npgan.layers import Dense, LeakyReLU, Sequential
 from npgan.lesson import Lesson
 
-lesson = Lesson("01_backend", "One code, two array libraries", device=True)
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson("01_backend", "One code, two array libraries", FLAGS, device=True)
 device = lesson.args.device  # "numpy" or "cupy"; the line above the title says which, and why
 
 # %% [markdown]

@@ -24,7 +24,8 @@ from npgan.lesson import Lesson
 from npgan.losses import mean_squared_error
 from npgan.show import curves
 
-lesson = Lesson("02_dense_layer", "A dense layer, its backward, and the check that proves it")
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson("02_dense_layer", "A dense layer, its backward, and the check that proves it", FLAGS)
 
 # What the exercises change.
 CHECKED_ROWS = 4  # rows of the batch on which the planted mistakes are checked

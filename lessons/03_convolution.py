@@ -24,7 +24,8 @@ from npgan.layers.conv import correlate, correlate_weight_gradient, patches
 from npgan.lesson import Lesson
 from npgan.losses import mean_squared_error
 
-lesson = Lesson("03_convolution", "The sliding window as one matrix product")
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson("03_convolution", "The sliding window as one matrix product", FLAGS)
 
 # What exercise 3 changes: from what a kernel is learned, "noise" or "photograph", and in how many steps.
 EXAMPLES = "noise"

@@ -21,7 +21,10 @@ from npgan.layers import Conv2D, Conv2DTranspose
 from npgan.layers.conv import correlate_adjoint, output_size, patches_adjoint, transposed_output_size
 from npgan.lesson import Lesson
 
-lesson = Lesson("04_transposed_convolution", "The adjoint; output sizes; checkerboards and their spectrum")
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson(
+    "04_transposed_convolution", "The adjoint; output sizes; checkerboards and their spectrum", FLAGS
+)
 
 # %% [markdown]
 # ## A convolution is a matrix
@@ -76,7 +79,7 @@ print("it is no inverse: of ones, up(down(x)) makes", there_and_back.min(), "to"
 # %% [markdown]
 # ## The adjoint identity
 #
-# For a matrix, <A x, y> = <x, A.T y>, for every x and every y. This is a test that needs no reference: two random
+# For a matrix, `<A x, y> = <x, A.T y>`, for every x and y. This is a test that needs no reference: two random
 # images, two layers, one number each. npgan's tests run it over hundreds of drawn shapes.
 
 # %%

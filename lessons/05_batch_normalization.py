@@ -20,8 +20,9 @@ from npgan.layers import BatchNormalization
 from npgan.layers.batchnorm import input_gradient, moments, scale_and_shift, summed_gradients
 from npgan.lesson import Lesson
 
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
-    "05_batch_normalization", "Its backward, derived; train and inference; why batches are not mixed"
+    "05_batch_normalization", "Its backward, derived; train and inference; why batches are not mixed", FLAGS
 )
 
 # What exercise 3 changes.

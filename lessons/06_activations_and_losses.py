@@ -30,8 +30,9 @@ from npgan.layers.activations import sigmoid
 from npgan.lesson import Lesson
 from npgan.losses import binary_cross_entropy, generator_saturating, softplus
 
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
-    "06_activations_and_losses", "Activations, cross-entropy on logits, and the generator's two losses"
+    "06_activations_and_losses", "Activations, cross-entropy on logits, and the generator's two losses", FLAGS
 )
 
 # %% [markdown]

@@ -16,7 +16,8 @@ from npgan import optim
 from npgan.layers import Dense, Parameter
 from npgan.lesson import Lesson
 
-lesson = Lesson("06_optimizers", "Optimisers, schedules, averages")
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson("06_optimizers", "Optimisers, schedules, averages", FLAGS)
 args, rng = lesson.args, lesson.rng
 
 # What the exercises change.

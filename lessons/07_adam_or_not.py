@@ -19,7 +19,10 @@ from npgan.losses import binary_cross_entropy, generator_saturating
 from npgan.metrics.modes import count_modes
 from npgan.networks import dense_stack
 
-lesson = Lesson("07_adam_or_not", "Is it Adam that makes the two losses tie?", steps=1500, quick_steps=30)
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson(
+    "07_adam_or_not", "Is it Adam that makes the two losses tie?", FLAGS, steps=1500, quick_steps=30
+)
 args = lesson.args
 
 DATA = Mixture.ring()

@@ -24,7 +24,8 @@ from npgan.lesson import Lesson
 from npgan.losses import binary_cross_entropy, generator_saturating
 from npgan.plane import LATTICE, draw_surface, probability
 
-lesson = Lesson("07_adversarial_game", "One round of the game, slowly")
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson("07_adversarial_game", "One round of the game, slowly", FLAGS)
 args, rng = lesson.args, lesson.rng
 
 # What the exercises change.

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from npgan import optim, show
+from npgan import optim
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
 from npgan.data import Mixture
@@ -23,7 +23,10 @@ from npgan.networks import dense_stack
 from npgan.plane import draw_surface, probability
 from npgan.training import Run
 
-lesson = Lesson("07_whole_game", "The whole game, with two losses", steps=3000, quick_steps=150, device=True)
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson(
+    "07_whole_game", "The whole game, with two losses", FLAGS, steps=3000, quick_steps=150, device=True
+)
 args = lesson.args
 
 # %% [markdown]
@@ -285,7 +288,7 @@ for done, (surface, fake) in games[first][3].items():
         canvas = FigureCanvasAgg(frame)
         canvas.draw()
         pictures.append(np.asarray(canvas.buffer_rgba())[..., :3])
-print(f"   film: {show.animation(pictures, args.out / 'game.gif')}")
+lesson.animation(pictures, "game.gif")
 
 # %% [markdown]
 # ## Checks

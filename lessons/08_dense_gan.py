@@ -25,7 +25,8 @@ from npgan.networks import dense_stack
 from npgan.training import Run
 
 TITLE = "The article's dense GAN, as printed and mended"
-lesson = Lesson("08_dense_gan", TITLE, steps=1000, quick_steps=30, data="glyphs")
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson("08_dense_gan", TITLE, FLAGS, steps=1000, quick_steps=30, data="glyphs")
 args, rng = lesson.args, lesson.rng
 
 LATENT, BATCH = 100, 64

@@ -24,9 +24,11 @@ from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
 
 STEPS, QUICK_STEPS = 6000, 30
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
     "09_conv_gan",
     "A convolutional GAN that draws images",
+    FLAGS,
     steps=STEPS,
     quick_steps=QUICK_STEPS,
     data="glyphs",
@@ -218,7 +220,7 @@ walked = show.titled(
     show.image_grid(walked, 16, scale=scale), "each row: from one sample (left) to the next (right)"
 )
 lesson.picture(walked, "walk.png")
-print(f"   animation: {show.animation(frames, args.out / 'training.gif', scale=scale)}")
+lesson.animation(frames, "training.gif", scale=scale)
 
 # %% [markdown]
 # ## How good is it?

@@ -23,9 +23,11 @@ from npgan.networks import dense_stack
 from npgan.optim import Adam, cosine_decay
 from npgan.training import Run
 
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
     "10_dense_inpainting",
     "Repairing images with dense layers, as printed and mended",
+    FLAGS,
     steps=1500,
     quick_steps=40,
     data="glyphs",

@@ -36,9 +36,11 @@ if one_picture.parse_known_args()[0].image:  # that script has flags of its own
     runpy.run_path(str(Path(__file__).with_name("11_own_picture.py")), run_name="__main__")
     sys.exit()
 
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
     "11_conv_inpainting",
     "A convolutional GAN that repairs images",
+    FLAGS,
     steps=repair.STEPS,
     quick_steps=30,
     data="glyphs",
@@ -52,6 +54,8 @@ lesson = Lesson(
     },
 )
 args, rng = lesson.args, lesson.rng
+if args.image:
+    raise DataError("--image in FLAGS: that is for 11_own_picture.py, which has such a line too")
 KIND = args.mask or "centre"
 
 # What the exercises change.

@@ -27,9 +27,11 @@ from npgan.networks import dcgan_discriminator
 from npgan.optim import Adam, MovingAverage, cosine_decay
 from npgan.series import Series
 
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
     "11_own_picture",
     "Repairing a picture of your own",
+    FLAGS,
     steps=400,
     quick_steps=8,
     device=True,

@@ -20,9 +20,11 @@ from npgan.lesson import Lesson
 from npgan.optim import Adam, MovingAverage, cosine_decay, linear_decay
 from npgan.series import Series, trained_by
 
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
     "11_search",
     "Repair by a search through the noise",
+    FLAGS,
     steps=2000,
     quick_steps=20,
     device=True,
@@ -51,7 +53,9 @@ problem = repair.load(first.settings)
 few = slice(0, 40 if args.quick else IMAGES)
 truth, holes, damaged = problem.truth[few], problem.masks[few], problem.damaged[few]
 H, W, CHANNELS = SHAPE = problem.shape
-print(f"{first.path}; {len(problem.train)} images of shape {SHAPE} to learn from, {len(truth)} to repair")
+print(
+    f"{first.path.parent.name}; {len(problem.train)} images of shape {SHAPE} to learn from, {len(truth)} to repair"
+)
 
 # %% [markdown]
 # ## A generator that draws

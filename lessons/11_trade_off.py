@@ -20,9 +20,11 @@ from npgan.metrics.samples import sliced_wasserstein
 from npgan.networks import Inpainter
 from npgan.series import Series, trained_by
 
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
     "11_trade_off",
     "Error against realism",
+    FLAGS,
     steps=275,
     quick_steps=8,
     device=True,
@@ -47,7 +49,7 @@ lesson.step("Where it starts")
 first = trained_by("11_conv_inpainting", "reconstruction-0", args.trained, args.out)
 problem = repair.load(first.settings)
 truth, holes, damaged, SHAPE = problem.truth, problem.masks, problem.damaged, problem.shape
-print(f"{first.path}: {first.settings['training_steps']} steps on {first.settings['data']}")
+print(f"{first.path.parent.name}: {first.settings['training_steps']} steps on {first.settings['data']}")
 
 
 def start() -> Inpainter:

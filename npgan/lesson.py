@@ -1,8 +1,10 @@
 """Step-through: what every lesson script shares. Flags, headings, pauses, pictures."""
 
 import argparse
+import base64
 import io
 import math
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -70,7 +72,8 @@ GROUPS = {
 class Lesson:
     """A lesson's flags and voice.
 
-        lesson = Lesson("04_transposed_convolution", "The adjoint of a convolution")
+        FLAGS = ""  # in a notebook the flags stand here
+        lesson = Lesson("04_transposed_convolution", "The adjoint of a convolution", FLAGS)
         lesson.step("Output sizes")          # a heading; with --step, waits for Enter
         lesson.picture(figure, "sizes.png")  # saved in the output folder, shown in a notebook
         lesson.end()
@@ -78,6 +81,9 @@ class Lesson:
     A lesson asks for groups of flags by keyword, as GROUPS lists them: `steps=6000` (with `quick_steps`, for --quick)
     where it trains, `data="glyphs"` where it loads images, `device=True`, `resume=True`, `generate=True` and
     `repair=True`. `flags` (name -> help) adds flags of its own, each with a value, None where it is not given.
+
+    `line` has flags as one would type them behind the script's name, for notebooks, which have no command line. Where
+    there is one, its flags come after those of `line`, and win.
 
     The parsed flags are `lesson.args`; `args.steps` is already the number to run, with --quick or without. With
     --resume the flags that are not given, --out too, are those of the run that goes on; `args.resume` is its
@@ -88,6 +94,7 @@ class Lesson:
         self,
         name: str,
         title: str,
+        line: str = "",
         *,
         quick_steps: int | None = None,
         flags: dict[str, str] | None = None,
@@ -101,7 +108,7 @@ class Lesson:
         self._groups = {group: value for group, value in groups.items() if value}
         self._kinds = SETTINGS | dict.fromkeys(self._own, str)
         parser = self._parser(title)
-        self.args = self._parse(parser, [] if argv is None and _in_notebook() else argv)
+        self.args = self._parse(parser, self._given(parser, line, argv))
         self._steps_given = True
         if "steps" in self._groups and self.args.steps is None:
             self._steps_given = self.args.quick
@@ -133,7 +140,16 @@ class Lesson:
             parser.set_defaults(data=self._groups["data"])
         return parser
 
-    def _parse(self, parser: argparse.ArgumentParser, argv: list[str] | None) -> argparse.Namespace:
+    def _given(self, parser: argparse.ArgumentParser, line: str, argv: list[str] | None) -> list[str]:
+        """The flags of the line, then those of the command line. A notebook has none: there it is the kernel's."""
+        if argv is None:
+            argv = [] if in_notebook() else sys.argv[1:]
+        try:
+            return shlex.split(line) + argv
+        except ValueError as error:
+            parser.error(f"FLAGS = {line!r}: {error}")
+
+    def _parse(self, parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
         """Parse the flags; with --resume, those that are not given are the checkpoint's."""
         args = parser.parse_args(argv)
         if getattr(args, "resume", None) is not None:
@@ -263,23 +279,31 @@ class Lesson:
         """
         return self._save(_png(picture), name)
 
-    def _save(self, png: bytes, name: str) -> Path:
+    def _save(self, content: bytes, name: str) -> Path:
         path = self.args.out / name
-        write_or_keep(path, png)
+        write_or_keep(path, content)
         return path
 
-    def picture(self, picture: Figure | np.ndarray, name: str) -> Path:
+    def picture(self, picture: Figure | np.ndarray, name: str) -> None:
         """Save a picture, and show it in a notebook or say where it is."""
-        png = _png(picture)
-        path = self._save(png, name)
-        if _in_notebook():
+        self._show("picture", _png(picture), name)
+
+    def animation(self, frames: Sequence[np.ndarray], name: str, *, scale: int = 1) -> None:
+        """Save uint8 frames as a GIF (see npgan.show), and show it in a notebook or say where it is."""
+        self._show("animation", show.animation(frames, scale=scale), name)
+
+    def _show(self, kind: str, content: bytes, name: str) -> None:
+        path = self._save(content, name)
+        if in_notebook():
             from IPython.display import Image as Shown
             from IPython.display import display
 
-            display(Shown(data=png))
+            if kind == "picture":
+                display(Shown(data=content, alt=name))
+            else:  # pages that are made of notebooks show a GIF only so
+                display(Shown(url=f"data:image/gif;base64,{base64.b64encode(content).decode()}", alt=name))
         else:
-            say(f"   picture: {printable(path)}")
-        return path
+            say(f"   {kind}: {printable(path)}")
 
     def folder(self, name: str) -> Path:
         """A folder in the output folder, made if it is not there. Raises DataError where it cannot be."""
@@ -377,5 +401,5 @@ def _png(picture: Figure | np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     return "ipykernel" in sys.modules

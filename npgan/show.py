@@ -3,14 +3,12 @@
 import io
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
 from npgan.backend import Array, to_numpy
-from npgan.whole_file import write_or_keep
 
 
 def to_pixels(images: Array) -> np.ndarray:
@@ -82,11 +80,10 @@ def curves(
     return figure
 
 
-def animation(frames: Sequence[np.ndarray], path: Path, *, scale: int = 1, seconds: float = 6.0) -> Path:
-    """Write uint8 frames (H, W, 1 or 3) of one size as a GIF that loops; the last frame stays for a second.
+def animation(frames: Sequence[np.ndarray], *, scale: int = 1, seconds: float = 6.0) -> bytes:
+    """Uint8 frames (H, W, 1 or 3) of one size as a GIF that loops; the last frame stays for a second.
 
-    Each is enlarged `scale` times, one after the other: small frames are cheap to gather in a long training. Where
-    the disk does not take it, it is kept and tried again (see npgan.whole_file).
+    Each is enlarged `scale` times, one after the other: small frames are cheap to gather in a long training.
     """
     if not frames:
         raise ValueError("animation: frames is empty")
@@ -96,5 +93,4 @@ def animation(frames: Sequence[np.ndarray], path: Path, *, scale: int = 1, secon
     file = io.BytesIO()
     first = next(pictures)
     first.save(file, format="GIF", save_all=True, append_images=pictures, duration=durations, loop=0)
-    write_or_keep(path, file.getvalue())
-    return path
+    return file.getvalue()

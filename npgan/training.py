@@ -22,7 +22,7 @@ from npgan import checkpoint
 from npgan.backend import Array
 from npgan.claim import claim
 from npgan.errors import DataError, TrainingError
-from npgan.lesson import pause
+from npgan.lesson import in_notebook, pause
 from npgan.voice import printable, say, silence, warn
 from npgan.whole_file import sweep, write_kept, write_or_keep
 
@@ -40,9 +40,9 @@ class Run:
             run.log(d_loss=d.loss, g_loss=g.loss)
 
     `log` takes 0-d arrays and leaves them where they are; they are read, which makes a GPU wait, only when a
-    progress line is shown. On a terminal the line is rewritten in place about twice a second; in a pipe or a
-    log file it is a plain line each 10 seconds. With `step_through` each step waits for Enter, or for a number
-    of steps to run before the next wait.
+    progress line is shown. On a terminal and in a notebook the line is rewritten in place about twice a second; in
+    a pipe or a log file it is a plain line each 10 seconds. With `step_through` each step waits for Enter, or for a
+    number of steps to run before the next wait.
 
     parts: all that the training changes (see npgan.checkpoint): networks, optimisers, moving averages, batches,
         random generators.     settings: what a run that goes on from a checkpoint must have in common with it.
@@ -80,7 +80,7 @@ class Run:
         self._saved: list[Path] = []  # checkpoints of this run that are kept
         self._good: Path | None = None  # the last of them, or the one it goes on from
         self._warned = False  # that it diverges
-        self._terminal = sys.stdout is not None and sys.stdout.isatty()
+        self._terminal = in_notebook() or (sys.stdout is not None and sys.stdout.isatty())
         if folder is not None:
             self._claim = claim(folder)
             sweep(folder)
@@ -235,7 +235,8 @@ class Run:
         line = f"step {self.done}/{self.steps}  {1 / seconds_per_step:.1f} steps/s  {left} left  {figures}"
         line = printable(line)
         if self._terminal:
-            width = shutil.get_terminal_size().columns - 1  # a longer line would wrap, and not be rewritten
+            # On a terminal a longer line would wrap, and not be rewritten.
+            width = 115 if in_notebook() else shutil.get_terminal_size().columns - 1
             say(f"\r{line:<{width}.{width}}", end="")
         else:
             say(line)

@@ -24,7 +24,7 @@ from npgan.layers import BatchNormalization, Conv2D, Dense, Flatten, LeakyReLU, 
 from npgan.losses import binary_cross_entropy
 from npgan.optim import SGD, Adam, MovingAverage, cosine_decay
 from npgan.training import Run
-from npgan.whole_file import sweep, whole_file
+from npgan.whole_file import sweep, whole_file, write_or_keep
 
 STEPS = 12
 PIXELS = np.random.default_rng(1).integers(0, 256, (20, 6, 6, 1), dtype=np.uint8)
@@ -551,7 +551,7 @@ def test_a_file_that_the_disk_did_not_take_is_written_with_the_next_checkpoint(
             if step == 3:
                 full.setattr(os, "fsync", fail(errno.ENOSPC))
                 run.save_history(history)
-                show.animation([np.zeros((2, 2, 1), np.uint8)] * 2, tmp_path / "a.gif")
+                write_or_keep(tmp_path / "a.gif", show.animation([np.zeros((2, 2, 1), np.uint8)] * 2))
             if step == 7:
                 assert not history.exists()
                 full.undo()

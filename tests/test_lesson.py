@@ -1,11 +1,13 @@
 """What every lesson shares: its flags, its closing line, its files, and an output that is closed, full or odd."""
 
+import base64
 import errno
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from npgan import whole_file as whole_file_module
 from npgan.errors import DataError
 from npgan.lesson import GROUPS, Lesson, pause
+from npgan.training import Run
 from npgan.voice import printable
 from npgan.whole_file import write_kept
 
@@ -118,6 +121,66 @@ def test_an_output_folder_that_cannot_be_made(make, capsys, tmp_path):
     (tmp_path / "file").write_bytes(b"")
     assert "the folder cannot be made (" in error_of(capsys, make, out="file/in/it")
     assert "the folder cannot be made (" in error_of(capsys, make, out="x" * 300)
+
+
+# In a notebook, which has no command line
+
+
+def test_the_line_of_flags_comes_before_those_of_the_command_line(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "a folder"
+    line = f"--seed 3 --quick --out '{out}'"
+    assert vars(Lesson(*WORDS, line, argv=["--seed", "4"]).args) | {"step": False} == {
+        "step": False,
+        "quick": True,
+        "seed": 4,
+        "out": out,
+    }
+    monkeypatch.setattr(sys, "argv", ["07_word.py", "--seed", "5"])
+    assert Lesson(*WORDS, line).args.seed == 5
+    monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))
+    monkeypatch.setattr(sys, "argv", ["ipykernel_launcher.py", "-f", "kernel.json"])
+    assert Lesson(*WORDS, line).args.seed == 3
+    wanted = """07_word.py: error: FLAGS = "--out 'a": No closing quotation"""
+    assert error_of(capsys, Lesson, *WORDS, "--out 'a") == wanted
+
+
+def test_a_notebook_shows_pictures_and_animations_and_no_paths(make, monkeypatch, capsys, tmp_path):
+    shown = []
+    display = ModuleType("IPython.display")
+    display.Image, display.display = dict, shown.append
+    for module in (ModuleType("ipykernel"), ModuleType("IPython"), display):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    lesson = make()
+    capsys.readouterr()
+    assert lesson.picture(np.zeros((4, 4, 3), np.uint8), "a.png") is None  # a notebook would show it
+    assert lesson.animation([np.zeros((4, 4, 1), np.uint8)] * 2, "a.gif", scale=2) is None
+    png, gif = ((tmp_path / "out" / name).read_bytes() for name in ("a.png", "a.gif"))
+    url = f"data:image/gif;base64,{base64.b64encode(gif).decode()}"
+    assert shown == [{"data": png, "alt": "a.png"}, {"url": url, "alt": "a.gif"}]
+    assert capsys.readouterr().out == ""
+    for step in (run := Run(3)):
+        run.log(loss=float(step))
+    lines = capsys.readouterr().out.splitlines()  # the progress in one, rewritten in place
+    assert (
+        len(lines) == 4
+        and lines[-1].startswith("3 steps in ")
+        and [line[:6] for line in lines[1:3]]
+        == [
+            "step 1",
+            "step 3",
+        ]
+    )
+
+
+def test_a_script_says_where_its_pictures_are(make, capsys, tmp_path):
+    lesson = make()
+    capsys.readouterr()
+    lesson.picture(np.zeros((4, 4, 3), np.uint8), "a.png")
+    lesson.animation([np.zeros((4, 4, 3), np.uint8)] * 2, "a.gif")
+    paths = [tmp_path / "out" / name for name in ("a.png", "a.gif")]
+    assert capsys.readouterr().out == f"   picture: {paths[0]}\n   animation: {paths[1]}\n"
+    with Image.open(paths[1]) as film:
+        assert film.format == "GIF" and film.size == (4, 4)
 
 
 # Which run it is
