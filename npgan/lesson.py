@@ -18,6 +18,7 @@ from npgan.claim import claim
 from npgan.data.images import Images
 from npgan.errors import DataError
 from npgan.fast import parallel
+from npgan.pauses import pause
 from npgan.voice import prepare, printable, say
 from npgan.whole_file import sweep, whole_file, write_kept, write_or_keep
 
@@ -42,6 +43,11 @@ GROUPS = {
     },
     "device": {
         "device": dict(choices=("numpy", "cupy", "auto"), default="auto", help="default %(default)s"),
+    },
+    "live": {
+        "live": dict(
+            action="store_true", help="open a window: watch, pause, stop (--step waits at the terminal)"
+        ),
     },
     "resume": {
         "resume": dict(
@@ -76,8 +82,8 @@ class Lesson:
         lesson.end()
 
     A lesson asks for groups of flags by keyword, as GROUPS lists them: `steps=6000` (with `quick_steps`, for --quick)
-    where it trains, `data="glyphs"` where it loads images, `device=True`, `resume=True`, `generate=True` and
-    `repair=True`. `flags` (name -> help) adds flags of its own, each with a value, None where it is not given.
+    where it trains, `data="glyphs"` where it loads images, `device=True`, `live=True`, `resume=True`, `generate=True`
+    and `repair=True`. `flags` (name -> help) adds flags of its own, each with a value, None where it is not given.
 
     The parsed flags are `lesson.args`; `args.steps` is already the number to run, with --quick or without. With
     --resume the flags that are not given, --out too, are those of the run that goes on; `args.resume` is its
@@ -155,6 +161,8 @@ class Lesson:
                 parser.error(f"--{name} {str(value)!r} has control characters in it, rename it")
             if name in ("generate", "repair") and value is not None and args["resume"] is None:
                 parser.error(f"--{name} needs --resume: the checkpoint whose weights {name}")
+        if args["step"] and args.get("live"):
+            parser.error("--step waits at the terminal and --live in its window: take one of them")
         if args.get("channels") not in (None, 1, 3):  # as a checkpoint may say
             parser.error(f"--channels must be 1 or 3, got {args['channels']}")
         if self.args.seed < 0:
@@ -355,17 +363,6 @@ class _Bounded(np.random.Generator):
                 f"{self._path}: its images would need weights of shape {size}, and it holds none so large"
             )
         return super().standard_normal(size, dtype, out)
-
-
-def pause(prompt: str) -> str:
-    """Wait for Enter; return what was typed before it ("" where nobody can type)."""
-    try:
-        return input(prompt)
-    except BrokenPipeError:
-        raise
-    except (EOFError, OSError, RuntimeError, ValueError):  # RuntimeError: there is no input at all
-        print()
-        return ""
 
 
 def _png(picture: Figure | np.ndarray) -> bytes:
