@@ -12,14 +12,18 @@ from matplotlib.backend_bases import CloseEvent, KeyEvent, MouseEvent
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from npgan import checkpoint
+from npgan import checkpoint, masks, repair
 from npgan.adversarial import discriminator_step, generator_step
+from npgan.data.images import Images
 from npgan.layers import Dense, LeakyReLU, Sequential
+from npgan.lesson import Lesson
 from npgan.live import FRAME, SHARE, RunWindow
 from npgan.live_game import KEPT, GameWindow
 from npgan.losses import binary_cross_entropy
+from npgan.networks import Inpainter
 from npgan.optim import Adam, linear_decay
 from npgan.pauses import Stops
+from npgan.series import Series
 from npgan.training import Run
 
 ROOT = Path(__file__).parents[1]
@@ -346,6 +350,35 @@ def test_drawing_takes_no_more_than_its_share_of_the_time(monkeypatch):
         run.log(loss=0.5)
         window.between_steps(run, Stops())
     assert 0.15 < drawn[0] / (clock[0] - 10) <= SHARE + 0.01
+
+
+def test_lesson_11_shows_unseen_images_in_one_window_for_all_its_trainings(tmp_path, monkeypatch):
+    monkeypatch.setattr("npgan.series.run_window", lambda title: RunWindow(figure()))
+    rng = np.random.default_rng(0)
+    images = Images(rng.integers(0, 256, (40, 12, 12, 1), dtype=np.uint8))
+    holes = masks.make("centre", 10, 12, 12, rng)
+    problem = repair.Problem(images, images[:10], holes, "centre", masks.damage(images[:10], holes))
+
+    def train(*flags: str) -> tuple[RunWindow | None, list[bytes]]:
+        lesson = Lesson(
+            "11_word", "A lesson", argv=["--out", str(tmp_path / str(len(flags))), *flags], live=True
+        )
+        lesson.args.resume, lesson.args.device = None, "numpy"
+        series, weights = Series(lesson, ["first", "second"], {}), []
+        for name, adversarial in (("first", 0.0), ("second", 0.01)):
+            own = np.random.default_rng(1)
+            network = Inpainter(images.shape, own)
+            options = dict(adversarial=adversarial, batch=4)
+            average, run = repair.train(series, problem, name, network, 3, own, **options)
+            weights += [value.tobytes() for value in average.state().values()]
+        return series.window, weights
+
+    (window, watched), (none, plain) = train("--live"), train()
+    assert none is None and watched == plain
+    assert window.lines.keys() == {"mse", "d_loss", "g_loss", "PSNR in the hole, dB", "SSIM"}
+    assert window.status.get_text().startswith("second   step 3 of 3")
+    rows, columns = 4, 9  # of 10 images: original, damaged, repaired; three of them side by side
+    assert window.image.get_array().shape == (rows * 14 + 2, columns * 14 + 2, 3)
 
 
 # Where there is no window --------------------------------------------------------------------------------------
