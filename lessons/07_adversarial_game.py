@@ -11,6 +11,7 @@
 # Data in the plane let us see all of it: the points of both kinds, the surface s over them, and the direction in
 # which D's gradient pushes each generated point. This part plays one round slowly, checks the best possible D
 # against its formula, and looks at the push. The second part, `07_whole_game.py`, plays the game.
+# With `--live` that part opens a window in which you play it by hand.
 
 # %%
 import numpy as np

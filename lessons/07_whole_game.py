@@ -4,7 +4,7 @@
 # The first part (`07_adversarial_game.py`) played one round slowly. Here the same two players play thousands of
 # rounds, from the same start with two losses for the generator. We watch the points, count the modes that they
 # reach, and see what the losses tell and what they do not. With `--step` the game advances by one player's single
-# step at a time.
+# step at a time. With `--live` it opens in a window, to be played by hand.
 
 # %%
 import numpy as np
@@ -16,7 +16,9 @@ from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
 from npgan.data import Mixture
 from npgan.layers import Dense, Sequential
-from npgan.lesson import Lesson, pause
+from npgan.lesson import Lesson
+from npgan.live import open_figure
+from npgan.live_game import GameWindow
 from npgan.losses import binary_cross_entropy, generator_saturating
 from npgan.metrics.modes import count_modes, samples_per_mode
 from npgan.networks import dense_stack
@@ -25,7 +27,13 @@ from npgan.training import Run
 
 FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson(
-    "07_whole_game", "The whole game, with two losses", FLAGS, steps=3000, quick_steps=150, device=True
+    "07_whole_game",
+    "The whole game, with two losses",
+    FLAGS,
+    steps=3000,
+    quick_steps=150,
+    device=True,
+    live=True,
 )
 args = lesson.args
 
@@ -115,15 +123,29 @@ print(f"untrained: {untrained_modes} modes of {len(MIXTURE.centres)}, {untrained
 # With ever smaller steps they settle, unlike the two players there: D's loss is curved, it has a best answer to each
 # G (first part), and that brakes.
 #
-# With `--step` each player's step waits for Enter, or for a number of steps to run until the next wait. At each
-# wait `now.png` shows the points over D's surface: keep it open beside the terminal.
+# With `--step` each player's step waits for Enter, or for a number of steps to run until the next wait, and says
+# which weights it has moved. At each wait `now.png` shows the points over D's surface: keep it open beside the
+# terminal.
 
 
 # %%
-def one_round(generator, discriminator, d_optimizer, g_optimizer, loss, real, noise):
+def make_game(rng, rate):
+    """All that a step changes: two players, their optimisers, and the random numbers."""
+    generator, discriminator = make_players(rng)
+    return {
+        "generator": generator,
+        "discriminator": discriminator,
+        "d_optimizer": OPTIMIZER(discriminator.parameters(), rate),
+        "g_optimizer": OPTIMIZER(generator.parameters(), rate),
+        "rng": rng,
+    }
+
+
+def one_round(generator, discriminator, d_optimizer, g_optimizer, rng, *, loss, order=ORDER):
     """Play one round; after each player's step hand out its letter, its figures, and the points of this noise."""
+    noise, real = draw_noise(BATCH, rng), draw_real(BATCH, rng)
     fake = generator.forward(noise)  # BATCH, 2
-    for player in ORDER:
+    for player in order:
         if player == "D":
             d = discriminator_step(discriminator, real, fake, d_optimizer)
             figures = {"d_loss": d.loss, "real": d.real_logits.mean(), "fake": d.fake_logits.mean()}
@@ -134,37 +156,48 @@ def one_round(generator, discriminator, d_optimizer, g_optimizer, loss, real, no
             yield player, figures, generator.forward(noise, train=False)
 
 
-class Stepper:
-    """Waits after single steps of the players, where --step was given."""
+# %% [markdown]
+# ## By hand
+#
+# With `--live` a window opens. *D's step* and *G's step* let one player learn once, on a fresh batch; *a round* is
+# both; *play* goes on with rounds; *one step back* brings the bits of before back, up to 50 times. The rates stay
+# where their sliders are. Close the window to go on; what follows is the same with the window or without.
+#
+# Things to try. Give D twenty steps alone: the arrows get longer (1.3 to 5 times, seeds 0 to 2). Then twenty of G
+# alone: its points run together into the blue, past the data, some of them out of the picture. Nobody tells them to
+# stop there but a D that learns. Play, and let one player learn ten times as fast as the other: what is then missing?
 
-    def __init__(self, wanted):
-        self.wanted, self.steps_to_run = wanted, 1
+# %%
+if args.live:
+    lesson.step("By hand")
+    figure = open_figure("Lesson 7: the whole game")
+    if figure is not None:
+        game, loss = make_game(np.random.default_rng(args.seed), RATE), next(iter(LOSSES.values()))
+        window = GameWindow(
+            *(figure, game, lambda letters: one_round(**game, loss=loss, order=letters)),
+            order=ORDER,
+            loss=loss,
+            real=REAL,
+            noise=SHOWN,
+            count=count,
+            modes=len(MIXTURE.centres),
+        )
+        window.run()
+        print(f"the window is closed, after {window.steps} steps")
 
-    def show(self, title, discriminator, points, figures):
-        self.steps_to_run -= 1
-        if not self.wanted or self.steps_to_run > 0:
-            return
-        print("\n" + "  ".join([title, *(f"{name} {float(value):.4f}" for name, value in figures.items())]))
-        now = Figure(figsize=(5, 5))
-        draw_surface(now.add_subplot(), probability(discriminator), REAL, points, f"after {title}")
-        lesson.picture(now, "now.png")
-        answer = "?"
-        while answer and not (answer.isdecimal() and int(answer) > 0):
-            answer = pause("Enter for one player's step, a number for so many: ").strip()
-        self.steps_to_run = int(answer or 1)
+# %% [markdown]
+# ## The game
 
-
+# %%
 SNAPSHOTS = sorted({round(args.steps * part) for part in (0.0, 0.03, 0.1, 0.3, 0.6, 1.0)})
 COUNT_EVERY = max(1, args.steps // 60)
 FRAME_EVERY = max(1, args.steps // (6 if args.quick else 40))
 
 
-def play(loss, rng, stepper):
+def play(loss, rng, step_through):
     """Play args.steps rounds; return G, the history, (step, modes, share) rows, and (surface, points) by step."""
-    generator, discriminator = make_players(rng)
-    rate = optim.linear_decay(RATE, 0, args.steps) if FALLING else RATE
-    d_optimizer = OPTIMIZER(discriminator.parameters(), rate)
-    g_optimizer = OPTIMIZER(generator.parameters(), rate)
+    game = make_game(rng, optim.linear_decay(RATE, 0, args.steps) if FALLING else RATE)
+    generator, discriminator = game["generator"], game["discriminator"]
     counts, seen = [], {}
 
     def watch(done):
@@ -173,16 +206,18 @@ def play(loss, rng, stepper):
         if done in SNAPSHOTS or done % FRAME_EVERY == 0:
             seen[done] = probability(discriminator), generator.forward(SHOWN, train=False)
 
-    run = Run(steps=args.steps)
+    run = Run(args.steps, step_through=step_through, parts=game)
     watch(0)
     for step in run:
-        noise, real = draw_noise(BATCH, rng), draw_real(BATCH, rng)
         logged = {}
-        for player, figures, points in one_round(
-            generator, discriminator, d_optimizer, g_optimizer, loss, real, noise
-        ):
+        for player, figures, points in one_round(**game, loss=loss):
             logged |= figures
-            stepper.show(f"{player}'s step {step + 1}", discriminator, points, figures)
+            if run.waits:
+                now = Figure(figsize=(5, 5))
+                title = f"after {player}'s step, round {step + 1}"
+                draw_surface(now.add_subplot(), probability(discriminator), REAL, points, title)
+                lesson.picture(now, "now.png")
+            run.part(f"{player}'s step", **figures)
         run.log(**logged)
         watch(step + 1)
     return generator, run.history, counts, seen
@@ -191,7 +226,7 @@ def play(loss, rng, stepper):
 games = {}
 for name, loss in LOSSES.items():
     lesson.step(f"The game with the {name} loss")
-    games[name] = play(loss, np.random.default_rng(args.seed), Stepper(args.step and not games))
+    games[name] = play(loss, np.random.default_rng(args.seed), args.step and not games)
     generator, _, counts, _ = games[name]
     print(f"{name}: {counts[-1][1]} modes of {len(MIXTURE.centres)}, {counts[-1][2]:.1%} of high quality")
     points = generator.forward(COUNTED, train=False) * REACH

@@ -7,8 +7,7 @@
 # generator that passes through 4 numbers. Then three versions draw coloured glyphs, digits in many fonts (or your
 # own images, `--data`).
 #
-# A dense network does not know that pixels have neighbours. Expect coloured, blurred, letter-like shapes;
-# lesson 9 does it with convolutions.
+# Dense layers do not know that pixels have neighbours: expect coloured, blurred shapes. Lesson 9 takes convolutions.
 
 # %%
 import inspect
@@ -212,11 +211,11 @@ for name, (g_widths, d_widths, squashed, rate, steps) in VERSIONS.items():
     discriminator = make_discriminator(d_widths, version_rng, squashed)
     g_optimizer = optim.Adam(generator.parameters(), rate, beta_1=0.5)
     d_optimizer = optim.Adam(discriminator.parameters(), rate, beta_1=0.5)
-    run = Run(steps=steps, step_through=args.step)
+    run = Run(steps, step_through=args.step, parts={"generator": generator, "discriminator": discriminator})
     for _, real in zip(run, images.batches(min(BATCH, len(images)), version_rng)):
         fake = generator.forward(draw_noise(BATCH, version_rng))  # BATCH, *SHAPE
-        d = discriminator_step(discriminator, real, fake, d_optimizer)
-        g = generator_step(generator, discriminator, fake, g_optimizer)
+        d = discriminator_step(discriminator, real, fake, d_optimizer, after=run.part)
+        g = generator_step(generator, discriminator, fake, g_optimizer, after=run.part)
         run.log(d_loss=d.loss, g_loss=g.loss)
     generators[name], histories[name] = generator, run.history
 

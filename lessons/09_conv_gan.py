@@ -14,7 +14,7 @@ import inspect
 
 import numpy as np
 
-from npgan import checkpoint, data, networks, show, verdict
+from npgan import checkpoint, data, live, networks, show, verdict
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
 from npgan.lesson import Lesson
@@ -33,6 +33,7 @@ lesson = Lesson(
     quick_steps=QUICK_STEPS,
     data="glyphs",
     device=True,
+    live=True,
     resume=True,
     generate=True,
 )
@@ -131,6 +132,9 @@ print("\ndiscriminator\n" + discriminator.summary(train.shape))
 #
 # The run saves all that the rounds change every 30 seconds, at the end and after Ctrl-C; `--resume` goes on from
 # there as if nothing had happened, to the same bits (`npgan/checkpoint.py`).
+#
+# `--live` opens a window with the samples, the losses and a distance to real images (the next part explains it), with
+# pause, and stop, which saves. `--step` waits after each part of a round and says which arrays it has changed.
 
 # %%
 lesson.step("Training")
@@ -160,9 +164,28 @@ def frame() -> np.ndarray:
 
 
 frames = [frame()]
+some = min(256, len(real))
+watched_noise = np.random.default_rng(2).standard_normal((some, LATENT), dtype=np.float32)
+
+
+def nearness(images: np.ndarray) -> float:
+    """The distance of some images from as many held-out ones, for the window."""
+    return sliced_wasserstein(images, real[:some], np.random.default_rng(1))
+
+
+def look() -> tuple[np.ndarray, dict[str, float]]:
+    """What the window shows. It draws no random numbers of the run, which has the same bits without it."""
+    drawn = show.image_grid(generate(average.layer, fixed_noise, args.device), 8)
+    return drawn, {"distance": nearness(generate(average.layer, watched_noise, args.device))}
+
+
+if args.live:
+    floor = nearness(train[np.linspace(0, len(train) - 1, some).astype(int)])
+    window = live.run_window("Lesson 9", look, {"distance": ("real against real", floor)})
 run = Run(
     args.steps,
     step_through=args.step,
+    window=window if args.live else None,
     parts={
         "generator": generator,
         "discriminator": discriminator,
@@ -181,14 +204,16 @@ for step in run:
     batch_of_real = to_device(next(batches), args.device)
 
     fake = generator.forward(noise)
-    d = discriminator_step(discriminator, batch_of_real, fake, discriminator_optimizer)
-    g = generator_step(generator, discriminator, fake, generator_optimizer, G_LOSS)
+    d = discriminator_step(discriminator, batch_of_real, fake, discriminator_optimizer, after=run.part)
+    g = generator_step(generator, discriminator, fake, generator_optimizer, G_LOSS, after=run.part)
 
     average.update()
     run.log(d_loss=d.loss, g_loss=g.loss)
     if args.step or (step + 1) % max(1, args.steps // 40) == 0:
         frames.append(frame())
         lesson.save(show.enlarge(frames[-1], scale), "samples.png")
+if run.window:
+    run.window.stay()
 
 # %% [markdown]
 # ## What it draws

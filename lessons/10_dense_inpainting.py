@@ -224,7 +224,9 @@ def train(generator, rng):
     discriminator = make_discriminator(SHAPE, rng)
     g_optimizer = Adam(generator.parameters(), cosine_decay(1e-3, 1e-5, args.steps), beta_1=0.9)
     d_optimizer = Adam(discriminator.parameters(), cosine_decay(2e-4, 2e-6, args.steps))
-    run = Run(args.steps, step_through=args.step)
+    run = Run(
+        args.steps, step_through=args.step, parts={"generator": generator, "discriminator": discriminator}
+    )
     for _, real, other in zip(run, learned.batches(BATCH, rng), learned.batches(BATCH, rng)):
         mask = masks.make(HOLES, BATCH, H, W, rng)  # BATCH, H, W, 1; the centre hole draws nothing
         noise = rng.standard_normal((BATCH, NOISE), dtype=np.float32)
@@ -234,6 +236,7 @@ def train(generator, rng):
             *(generator, discriminator, g_optimizer, d_optimizer),
             *(fake, real, mask, undamaged),
             adversarial=0.01,
+            after=run.part,
         )
         run.log(**figures)
     return run.history

@@ -45,6 +45,7 @@ lesson = Lesson(
     quick_steps=30,
     data="glyphs",
     device=True,
+    live=True,
     resume=True,
     repair=True,
     flags={
@@ -187,7 +188,8 @@ print(inspect.getsource(repair.train))
 #
 # Six networks, one after the other: for each seed one that learns from the error alone, and a GAN that goes on from
 # there. Each training has a folder of its own, and `--resume` goes on in the right one (`npgan/series.py`). All are
-# scored on all the unseen images.
+# scored on all the unseen images. With `--live` a window shows some of them while the networks
+# learn to repair.
 
 # %%
 lesson.step("Three seeds")
@@ -219,6 +221,8 @@ for number in SEEDS:
     if number == 0:
         history = run.history
         lesson.picture(show.curves(history, title="The game, first seed", window=20), "losses.png")
+if series.window:
+    series.window.stay()
 for name, scores in by_seed.items():
     print(f"{name:<16} PSNR {', '.join(f'{s.psnr:.2f}' for s in scores)} dB")
     results[name] = repair.Score(*np.mean(scores, axis=0))

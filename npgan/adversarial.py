@@ -34,6 +34,10 @@ GameLoss = Callable[[Array, float], Loss]
 Penalty = Callable[[Layer, Array, Array], Array]  # (discriminator, real, fake) -> value
 
 
+def nobody(part: str, **figures: Array) -> None:
+    """Watch no part of a step. Whoever steps through a round gives `npgan.training.Run.part` in its place."""
+
+
 class DiscriminatorStep(NamedTuple):
     """What the discriminator's step measured: its loss, its logits for real and generated samples, the penalty."""
 
@@ -57,23 +61,28 @@ def discriminator_step(
     optimizer: Optimizer,
     loss: GameLoss = binary_cross_entropy,
     penalty: Penalty | None = None,
+    after: Callable[..., None] = nobody,
 ) -> DiscriminatorStep:
     """Let the discriminator learn to tell real from fake, once: loss(real, 1) + loss(fake, 0) falls.
 
     `penalty` adds gradients of its own before the optimiser's step, as `r1(10.0)` below does.
+    `after(part, **figures)` is called after each part of the step.
     """
     discriminator.zero_grad()
 
     real_logits = discriminator.forward(real)
     real_loss, dlogits = loss(real_logits, 1.0)
     discriminator.backward_parameters(dlogits)
+    after("D on real", loss=real_loss, logits=real_logits)
 
     fake_logits = discriminator.forward(fake)
     fake_loss, dlogits = loss(fake_logits, 0.0)
     discriminator.backward_parameters(dlogits)  # adds to the gradients of the real batch
+    after("D on generated", loss=fake_loss, logits=fake_logits)
 
     paid = penalty(discriminator, real, fake) if penalty else 0.0
     optimizer.step()
+    after("D's update", loss=real_loss + fake_loss)
     return DiscriminatorStep(real_loss + fake_loss, real_logits, fake_logits, paid)
 
 
@@ -83,6 +92,7 @@ def generator_step(
     fake: Array,
     optimizer: Optimizer,
     loss: GameLoss = binary_cross_entropy,
+    after: Callable[..., None] = nobody,
 ) -> GeneratorStep:
     """Let the generator learn to fool the discriminator, once: loss(fake, 1) falls.
 
@@ -92,6 +102,7 @@ def generator_step(
     generator.zero_grad()
     generator.backward_parameters(dfake)
     optimizer.step()
+    after("G's update", loss=value, logits=logits)
     return GeneratorStep(value, logits)
 
 

@@ -8,7 +8,9 @@ G fills the hole of a damaged image; D sees an image with its mask and says whet
 The squared error asks for one answer, the mean. `energy_score`, in its place, lets the noise choose among many.
 """
 
-from npgan.adversarial import discriminator_step, judge
+from collections.abc import Callable
+
+from npgan.adversarial import discriminator_step, judge, nobody
 from npgan.backend import Array, array_module
 from npgan.layers import Layer
 from npgan.losses import Loss
@@ -61,6 +63,7 @@ def inpainting_step(
     adversarial: float = 0.0,
     counted: Array | None = None,
     seeking: float = 0.0,
+    after: Callable[..., None] = nobody,
 ) -> dict[str, Array]:
     """Let D learn once and then G; return the figures mse, and d_loss and g_loss where D takes part.
 
@@ -69,6 +72,7 @@ def inpainting_step(
     counted: 1 where the error counts (N, H, W, 1), where the truth is not known in the whole hole; None: `mask`.
     seeking: above 0, the energy score (its figure: energy) replaces the squared error; then the batch holds N / 2
     images twice, with two noises.
+    after: called after each part of the step with its name and figures, as in `discriminator_step`.
     """
     channels = real.shape[3]
     error = fake - real  # zero where the pixels are known
@@ -85,11 +89,13 @@ def inpainting_step(
 
     if undamaged is not None:
         judged = array_module(fake).concatenate([fake, mask], axis=3)  # N, H, W, C + 1
-        figures["d_loss"] = discriminator_step(discriminator, undamaged, judged, d_optimizer).loss
+        d = discriminator_step(discriminator, undamaged, judged, d_optimizer, after=after)
+        figures["d_loss"] = d.loss
         figures["g_loss"], _, djudged = judge(discriminator, judged)
         dfake = dfake + adversarial * djudged[..., :channels]
 
     generator.zero_grad()
     generator.backward_parameters(dfake)
     g_optimizer.step()
+    after("G's update", **figures)
     return figures

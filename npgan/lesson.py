@@ -20,10 +20,11 @@ from npgan.claim import claim
 from npgan.data.images import Images
 from npgan.errors import DataError
 from npgan.fast import parallel
+from npgan.pauses import pause
 from npgan.voice import prepare, printable, say
 from npgan.whole_file import sweep, whole_file, write_kept, write_or_keep
 
-# The flags that shape a run, and their types: saved in checkpoints, and taken from there by --resume.
+# The flags that shape a run, and their types: in checkpoints, and from there with --resume.
 SETTINGS = {"data": str, "size": int, "channels": int, "seed": int, "steps": int, "quick": bool}
 SIZE_LIMIT = 1024  # pixels: --generate builds no network for larger images, whatever a file says
 AT_LEAST_ONE = ("steps", "size", "generate")
@@ -44,6 +45,11 @@ GROUPS = {
     },
     "device": {
         "device": dict(choices=("numpy", "cupy", "auto"), default="auto", help="default %(default)s"),
+    },
+    "live": {
+        "live": dict(
+            action="store_true", help="open a window: watch, pause, stop (--step waits at the terminal)"
+        ),
     },
     "resume": {
         "resume": dict(
@@ -79,8 +85,8 @@ class Lesson:
         lesson.end()
 
     A lesson asks for groups of flags by keyword, as GROUPS lists them: `steps=6000` (with `quick_steps`, for --quick)
-    where it trains, `data="glyphs"` where it loads images, `device=True`, `resume=True`, `generate=True` and
-    `repair=True`. `flags` (name -> help) adds flags of its own, each with a value, None where it is not given.
+    where it trains, `data="glyphs"` where it loads images, `device=True`, `live=True`, `resume=True`, `generate=True`
+    and `repair=True`. `flags` (name -> help) adds flags of its own, each with a value, None where it is not given.
 
     `line` has flags as one would type them behind the script's name, for notebooks, which have no command line. Where
     there is one, its flags come after those of `line`, and win.
@@ -171,6 +177,8 @@ class Lesson:
                 parser.error(f"--{name} {str(value)!r} has control characters in it, rename it")
             if name in ("generate", "repair") and value is not None and args["resume"] is None:
                 parser.error(f"--{name} needs --resume: the checkpoint whose weights {name}")
+        if args["step"] and args.get("live"):
+            parser.error("--step waits at the terminal and --live in its window: take one of them")
         if args.get("channels") not in (None, 1, 3):  # as a checkpoint may say
             parser.error(f"--channels must be 1 or 3, got {args['channels']}")
         if self.args.seed < 0:
@@ -379,17 +387,6 @@ class _Bounded(np.random.Generator):
                 f"{self._path}: its images would need weights of shape {size}, and it holds none so large"
             )
         return super().standard_normal(size, dtype, out)
-
-
-def pause(prompt: str) -> str:
-    """Wait for Enter; return what was typed before it ("" where nobody can type)."""
-    try:
-        return input(prompt)
-    except BrokenPipeError:
-        raise
-    except (EOFError, OSError, RuntimeError, ValueError):  # RuntimeError: there is no input at all
-        print()
-        return ""
 
 
 def _png(picture: Figure | np.ndarray) -> bytes:

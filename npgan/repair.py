@@ -131,7 +131,16 @@ def train(
         "average": average,
         "rng": rng,
     }
-    run = series.run(name, steps, parts)
+
+    def look() -> tuple[np.ndarray, dict[str, float]]:
+        """For --live: images of those to be scored on, original, damaged and repaired, and their scores."""
+        truth, holes, damaged = problem.truth[:32], problem.masks[:32], problem.damaged[:32]
+        repaired = repair(average.layer, truth, holes, np.random.default_rng(0), device)
+        triples = np.stack([truth, damaged, repaired], axis=1)[:24].reshape(-1, *problem.shape)
+        scores = {"PSNR in the hole, dB": float(each_psnr(repaired, truth, holes).mean())}
+        return show.image_grid(triples, 9), scores | {"SSIM": float(ssim(repaired, truth, holes).mean())}
+
+    run = series.run(name, steps, parts, look)
     for _ in run:
         real, mask, noise = problem.draw(batch, rng, device)
         if seeking:
@@ -147,6 +156,7 @@ def train(
             reconstruction=reconstruction,
             adversarial=adversarial,
             seeking=seeking,
+            after=run.part,
         )
         average.update()
         run.log(**figures)

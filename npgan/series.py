@@ -18,6 +18,7 @@ from npgan import checkpoint
 from npgan.errors import DataError
 from npgan.layers import Layer
 from npgan.lesson import Lesson
+from npgan.live import Look, run_window
 from npgan.optim import MovingAverage
 from npgan.training import Run
 
@@ -32,6 +33,7 @@ class Series:
     def __init__(self, lesson: Lesson, names: Sequence[str], settings: dict[str, Any]):
         self.lesson, self.names, self.settings = lesson, list(names), settings
         self.resume: Path | None = lesson.args.resume
+        self.window = run_window(lesson.name) if getattr(lesson.args, "live", False) else None
         self.reached = 0  # the place in `names` of the training that --resume goes on with
         if self.resume:
             found = checkpoint.read_settings(self.resume).get("training")
@@ -41,13 +43,17 @@ class Series:
                 )
             self.reached = self.names.index(found)
 
-    def run(self, name: str, steps: int, parts: checkpoint.Parts) -> Run:
+    def run(self, name: str, steps: int, parts: checkpoint.Parts, look: Look | None = None) -> Run:
         """The run of one training. Where it goes on, the parts get their state from there.
 
+        look: what the window shows of it, where --live has opened one.
         Raises DataError where the checkpoint is missing, broken, or was made with other settings.
         """
+        if self.window is not None:
+            self.window.looks(look, title=name)
         run = Run(
             steps,
+            window=self.window,
             step_through=self.lesson.args.step,
             parts=parts,
             settings=self.lesson.settings()

@@ -4,13 +4,10 @@ import csv
 import io
 import math
 import shutil
-import signal
 import sys
-import threading
 import time
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from statistics import median
@@ -22,7 +19,9 @@ from npgan import checkpoint
 from npgan.backend import Array
 from npgan.claim import claim
 from npgan.errors import DataError, TrainingError
-from npgan.lesson import in_notebook, pause
+from npgan.lesson import in_notebook
+from npgan.live import RunWindow
+from npgan.pauses import StepThrough, stops_wait
 from npgan.voice import printable, say, silence, warn
 from npgan.whole_file import sweep, write_kept, write_or_keep
 
@@ -41,8 +40,9 @@ class Run:
 
     `log` takes 0-d arrays and leaves them where they are; they are read, which makes a GPU wait, only when a
     progress line is shown. On a terminal and in a notebook the line is rewritten in place about twice a second; in
-    a pipe or a log file it is a plain line each 10 seconds. With `step_through` each step waits for Enter, or for a
-    number of steps to run before the next wait.
+    a pipe or a log file it is a plain line each 10 seconds. With `step_through` the run waits for Enter (or a number:
+    so many more before the next wait) at each `run.part("D on real", loss=...)` in the loop, or after each step where
+    there is none, and says what has changed in the networks among `parts`. `window` shows the run (see npgan.live).
 
     parts: all that the training changes (see npgan.checkpoint): networks, optimisers, moving averages, batches,
         random generators.     settings: what a run that goes on from a checkpoint must have in common with it.
@@ -64,13 +64,13 @@ class Run:
         steps: int,
         *,
         step_through: bool = False,
+        window: RunWindow | None = None,
         parts: checkpoint.Parts | None = None,
         settings: dict[str, Any] | None = None,
         folder: Path | None = None,
         resume: Path | None = None,
     ):
         self.steps = steps
-        self.step_through = step_through
         self.parts, self.settings, self.folder = parts or {}, settings or {}, folder
         self.done = 0  # steps
         self.history: dict[str, array] = {}  # arrays of doubles: a fourth of the memory of a list
@@ -80,43 +80,46 @@ class Run:
         self._saved: list[Path] = []  # checkpoints of this run that are kept
         self._good: Path | None = None  # the last of them, or the one it goes on from
         self._warned = False  # that it diverges
+        self.window = window
+        self.waited = 0.0  # seconds at prompts and in a window's pause, which are no training
         self._terminal = in_notebook() or (sys.stdout is not None and sys.stdout.isatty())
         if folder is not None:
             self._claim = claim(folder)
             sweep(folder)
         if resume is not None:
             self._resume(checkpoint.find(resume))
+        self._seconds_per_step = 0.0
+        self._stepper = StepThrough(self.parts) if step_through else None
 
     def __iter__(self) -> Iterator[int]:
         started = shown = saved = time.perf_counter()
-        first, free_steps = self.done, 0  # with step_through: how many more to run before the next wait
+        first, self.waited = self.done, 0.0
         try:
             with stops_wait() as stops:
+                if self._stepper is not None:
+                    self._stepper.stops = stops
                 while self.done < self.steps:
-                    before = time.perf_counter()
+                    before = time.perf_counter() - self.waited
                     yield self.done
-                    now = time.perf_counter()
+                    now = time.perf_counter() - self.waited
                     self.done += 1
                     self.seconds.append(now - before)
                     self.peak_memory.append(peak_memory())
                     last = self.done == self.steps
                     due = now - shown >= (0.5 if self._terminal else 10.0) or self.done == first + 1
-                    if last or due or self.step_through:
-                        self._show((now - started) / (self.done - first))
+                    self._seconds_per_step = (now - started) / (self.done - first)
+                    if last or due or self._stepper is not None:
+                        self._show(self._seconds_per_step)
                         shown = now
                     if last or now - saved >= SAVE_SECONDS:
                         self.save()
-                        saved = time.perf_counter()
+                        saved = time.perf_counter() - self.waited
                     stops.obey()
-                    if self.step_through and not last:
-                        if free_steps == 0:
-                            waiting = time.perf_counter()
-                            stops.at_once = True
-                            answer = pause("\nEnter for one step, a number for so many: ").strip()[:9]
-                            stops.at_once = False
-                            started += time.perf_counter() - waiting
-                            free_steps = int(answer) if answer.isdecimal() and int(answer) > 0 else 1
-                        free_steps -= 1
+                    if self._stepper is not None and not last:
+                        self._wait(self._stepper.round_ends)
+                    if self.window is not None:
+                        self.waited += self.window.between_steps(self, stops)
+                    stops.obey()
         except (KeyboardInterrupt, SystemExit, BrokenPipeError) as stop:
             unread = isinstance(stop, BrokenPipeError)
             if unread:
@@ -135,6 +138,23 @@ class Run:
                 f"{self.done - first} steps in {minutes(sum(self.seconds))}, "
                 f"{1000 * np.median(self.seconds):.0f} ms a step, peak memory {self.peak_memory[-1]:.0f} MB"
             )
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next `part` will wait at the prompt."""
+        return self._stepper is not None and self._stepper.waits
+
+    def part(self, name: str, **figures: Array | float) -> None:
+        """A part of the step under way is done: with `step_through`, show what it changed, and wait."""
+        if self._stepper is not None:
+            self._wait(self._stepper.after, f"round {self.done + 1}, {name}", **figures)
+
+    def _wait(self, call: Callable[..., None], *arguments, **figures) -> None:
+        began = time.perf_counter()
+        try:
+            call(*arguments, **figures)
+        finally:
+            self.waited += time.perf_counter() - began
 
     def log(self, **values: Array | float) -> None:
         """Keep this step's figures under their names; every step gives the same names."""
@@ -227,6 +247,15 @@ class Run:
     def _last_good(self) -> str:
         return f"The last good checkpoint is {self._good}" if self._good else "There is no checkpoint yet"
 
+    def figures(self) -> dict[str, array]:
+        """The history as it is now, of the step under way too."""
+        self._read()
+        return self.history
+
+    def left(self) -> str:
+        """How long the rest will take, as minutes and seconds."""
+        return minutes(self._seconds_per_step * (self.steps - self.done))
+
     def _show(self, seconds_per_step: float) -> None:
         self._read()
         left = minutes(seconds_per_step * (self.steps - self.done))
@@ -256,48 +285,6 @@ def _settings_of(path: Path) -> dict[str, Any] | None:
         return checkpoint.read_settings(path)
     except DataError:
         return None
-
-
-class _Stops:
-    """What has asked the run to stop, and whether it has to wait."""
-
-    def __init__(self):
-        self.at_once = False  # nothing is under way that has to end first
-        self.asked: KeyboardInterrupt | SystemExit | None = None
-
-    def remember(self, number: int, frame: object) -> None:
-        again = self.asked is not None
-        if not again:
-            interrupt = number == signal.SIGINT
-            self.asked = KeyboardInterrupt() if interrupt else SystemExit(128 + number)  # as a shell says it
-        if self.at_once or (again and number == signal.SIGINT):
-            raise self.asked
-
-    def obey(self) -> None:
-        """Stop here, if that was asked for."""
-        if self.asked is not None:
-            raise self.asked
-
-
-@contextmanager
-def stops_wait() -> Iterator[_Stops]:
-    """Let Ctrl-C, SIGTERM and SIGHUP wait until a step is done: arrays half updated are worth nothing.
-
-    A second Ctrl-C does not wait. Signals that are ignored or somebody else's stay so.
-    """
-    stops, before = _Stops(), {}
-    if threading.current_thread() is threading.main_thread():  # no other may set them
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)  # Windows has no SIGHUP
-            handler = number and signal.getsignal(number)
-            if number and handler in (signal.SIG_DFL, signal.default_int_handler):
-                before[number] = handler
-                signal.signal(number, stops.remember)
-    try:
-        yield stops
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def peak_memory() -> float:

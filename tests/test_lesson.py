@@ -15,7 +15,8 @@ from PIL import Image
 
 from npgan import whole_file as whole_file_module
 from npgan.errors import DataError
-from npgan.lesson import GROUPS, Lesson, pause
+from npgan.lesson import GROUPS, Lesson
+from npgan.pauses import pause
 from npgan.training import Run
 from npgan.voice import printable
 from npgan.whole_file import write_kept
@@ -78,7 +79,8 @@ def test_a_lesson_has_the_groups_of_flags_that_it_asks_for(make):
 
 
 def test_the_help_names_the_defaults(make, capsys):
-    groups = dict(steps=60, quick_steps=3, data="photo", device=True, resume=True, generate=True, repair=True)
+    groups = dict(steps=60, quick_steps=3, data="photo", device=True, live=True)
+    groups |= dict(resume=True, generate=True, repair=True)
     assert groups.keys() - {"quick_steps"} == GROUPS.keys()
     with pytest.raises(SystemExit) as end:
         make("--help", **groups)
@@ -104,10 +106,11 @@ def test_the_help_names_the_defaults(make, capsys):
             ["--data", "a\x1b]0;title\x07b"],
             r"--data 'a\x1b]0;title\x07b' has control characters in it, rename it",
         ),
+        (["--step", "--live"], "--step waits at the terminal and --live in its window: take one of them"),
     ],
 )
 def test_a_flag_that_cannot_be_followed_is_one_line(make, capsys, flags, message):
-    groups = dict(steps=6, data="glyphs", resume=True, generate=True)
+    groups = dict(steps=6, data="glyphs", live=True, resume=True, generate=True)
     assert error_of(capsys, make, *flags, **groups) == f"07_word.py: error: {message}"
 
 
@@ -424,7 +427,7 @@ def test_a_pause_where_nobody_can_type_goes_on(monkeypatch, error):
         raise error
 
     monkeypatch.setattr("builtins.input", fail)
-    assert pause("Enter: ") == ""
+    assert pause("Enter: ") is None
 
 
 def test_larger_images_take_fewer_steps_where_none_were_asked_for(tmp_path, capsys):

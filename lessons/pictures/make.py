@@ -29,6 +29,8 @@ SHOWN = {
     "07": "07_adversarial_game/push.png",
     "07_whole_game": "07_whole_game/snapshots.png",
     "07_adam_or_not": "07_adam_or_not/fixed_judge.png",
+    "live": "live/game.png",  # python tests/live_window.py out/live
+    "live_run": "live/run.png",
     "08": "08_dense_gan/samples.png",
     "10": "10_dense_inpainting/repairs.png",
 }
