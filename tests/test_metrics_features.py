@@ -117,8 +117,6 @@ def test_features_come_from_the_device_and_scores_take_arrays_of_it(cupy, leeway
     real, generated = found["numpy"][:45, :6], found["numpy"][45:, :6]
     on_device = {"real": cupy.asarray(real), "generated": cupy.asarray(generated)}
     assert scores.score(**on_device) == scores.score(real=real, generated=generated)
-    copied = scores.copying(train=cupy.asarray(real), **on_device)
-    assert copied == scores.copying(train=real, real=real, generated=generated)
 
 
 # Classes -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
 
+from npgan.data import Images
 from npgan.metrics import scores
 
 BOTH = [
@@ -74,11 +75,30 @@ def test_chance_makes_one_bin_in_twenty_different(rng):
     assert 0.02 < np.mean(share) < 0.1
 
 
+def copying(train, real, generated):
+    return scores.copying(real=scores.nearest(train, real)[0], generated=scores.nearest(train, generated)[0])
+
+
 def test_copies_are_nearer_than_unseen_images():
-    assert scores.copying(train=column(0), real=column(1, 3), generated=column(2, -0.5)) == 0.75
-    assert scores.copying(train=column(0, 5), real=column(1, 4, 6), generated=column(5, 0, 0, 5)) == 1
-    assert scores.copying(train=column(0), real=column(1, 3), generated=column(50)) == 0
-    assert scores.copying(train=column(0), real=column(1, 3), generated=column(-1, 3)) == 0.5
+    assert copying(column(0), column(1, 3), column(2, -0.5)) == 0.75
+    assert copying(column(0, 5), column(1, 4, 6), column(5, 0, 0, 5)) == 1
+    assert copying(column(0), column(1, 3), column(50)) == 0
+    assert copying(column(0), column(1, 3), column(-1, 3)) == 0.5
+    with pytest.raises(
+        ValueError, match=re.escape("copying: generated must be distances (n,), got shape (0,)")
+    ):
+        scores.copying(real=np.ones(2), generated=np.ones(0))
+
+
+def test_nearest_takes_images_of_any_shape_a_chunk_at_a_time(rng, monkeypatch):
+    pixels = rng.integers(256, size=(20, 12, 12, 3), dtype=np.uint8)
+    images, x = Images(pixels), rng.uniform(-1, 1, (7, 12, 12, 3)).astype(np.float32)
+    each = np.linalg.norm((images[:][None] - x[:, None]).reshape(7, 20, -1).astype(float), axis=2)
+    for chunk in (2048, 6):
+        monkeypatch.setattr(scores, "CHUNK", chunk)
+        distance, index = scores.nearest(images, x)
+        np.testing.assert_allclose(distance, each.min(axis=1), rtol=1e-6)
+        np.testing.assert_array_equal(index, each.argmin(axis=1))
 
 
 def test_k_means_finds_what_is_there_and_nearest_says_which(rng):
@@ -111,7 +131,7 @@ def test_loops_from_the_definitions_agree(n, d, seed):
             reference.density_coverage(real, generated, k)
         )
     train = rng.standard_normal((n + 3, d))
-    assert scores.copying(train=train, **sets) == pytest.approx(reference.copying(train, real, generated))
+    assert copying(train, **sets) == pytest.approx(reference.copying(train, real, generated))
 
 
 @given(**sizes)
@@ -168,10 +188,10 @@ def test_kernel_is_zero_in_the_mean_however_few_images_and_the_frechet_distance_
 def test_pieces_change_nothing(rng, monkeypatch, piece):
     real, generated = rng.standard_normal((2, 30, 4))
     whole = scores.score(real=real, generated=generated)
-    copied = scores.copying(train=real, real=generated[:9], generated=generated)
+    copied = copying(real, generated[:9], generated)
     monkeypatch.setattr(scores, "PIECE", piece)
     assert scores.score(real=real, generated=generated) == pytest.approx(whole, rel=1e-9)
-    assert scores.copying(train=real, real=generated[:9], generated=generated) == copied
+    assert copying(real, generated[:9], generated) == copied
 
 
 def test_a_large_matrix_of_distances_is_never_held_at_once(rng):
@@ -275,8 +295,6 @@ def test_what_is_no_set_of_features_is_refused_by_name(bad, message, rng):
     for measure in BOTH:
         with pytest.raises(ValueError, match=re.escape(f"{measure.__name__}: {message}")):
             measure(real=rng.standard_normal((20, 3)), generated=bad)
-    with pytest.raises(ValueError, match=re.escape(f"copying: {message}")):
-        scores.copying(train=column(1), real=column(1), generated=bad)
 
 
 def test_the_table_has_a_line_for_each_set_and_a_column_for_each_score(rng):

@@ -18,6 +18,7 @@ import numpy as np
 from npgan.backend import Array, to_numpy
 
 PIECE = 2**19  # values of a matrix of distances that are held at once: 4 MB
+CHUNK = 2048  # training images that are read at once
 
 
 # Distances between distributions -------------------------------------------------------------------------------
@@ -154,32 +155,40 @@ def k_means(x: np.ndarray, k: int, rng: np.random.Generator, rounds: int = 20) -
 # Copies --------------------------------------------------------------------------------------------------------
 
 
-def copying(*, train: Array, real: Array, generated: Array) -> float:
+def nearest(candidates, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row of x (n, ...) its distance to the nearest of the candidates (m, ...), and which that is.
+
+    candidates: an array, or npgan.data.Images, of which CHUNK are read at a time.
+    """
+    x = x.reshape(len(x), -1).astype(np.float64)
+    least, index = np.full(len(x), np.inf), np.zeros(len(x), int)
+    for start in range(0, len(candidates), CHUNK):
+        some = np.asarray(candidates[start : start + CHUNK])
+        some = some.reshape(len(some), -1).astype(np.float64)
+        for rows in _pieces(len(x), len(some)):
+            squared = _squared_distances(x[rows], some)
+            best = squared.argmin(axis=1)
+            value = squared[np.arange(len(best)), best]
+            index[rows] = np.where(value < least[rows], start + best, index[rows])
+            least[rows] = np.minimum(value, least[rows])
+    return np.sqrt(least), index
+
+
+def copying(*, real: np.ndarray, generated: np.ndarray) -> float:
     """How often a generated image lies nearer to its nearest training image than a real, unseen one to its own.
 
-    Over all pairs of a generated and a real image; ties count half (Meehan, Chaudhuri and Dasgupta 2020, section
-    3). 1/2: as near as new real images. Near 1: copies. Below 1/2: farther off than real images, as bad images are.
-    It sees copying only: the other scores take a perfect copy of the training images for a perfect generator.
-
-    `real` must not be among the training images. The sets may have different sizes.
+    real, generated: these distances, (m,) and (n,), of `nearest`. Over all pairs; ties count half (Meehan, Chaudhuri
+    and Dasgupta 2020, section 3). 1/2: as near as new real images. Near 1: copies. Below 1/2: farther off than real
+    images, as bad images are. No other score here sees copies: they take one who knows the training images by heart
+    for a perfect generator.
     """
-    train, real, generated = (
-        _rows("copying", name, x) for name, x in (("train", train), ("real", real), ("generated", generated))
-    )
-    mine, theirs = (np.sort(nearest(train, x)[0]) for x in (generated, real))
-    nearer = len(theirs) - np.searchsorted(theirs, mine, side="right")
-    same = len(theirs) - np.searchsorted(theirs, mine, side="left") - nearer
-    return float((nearer + same / 2).mean() / len(theirs))
-
-
-def nearest(candidates: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each row of x (n, d) its distance to the nearest of the candidates (m, d), and which that is."""
-    distance, index = np.empty(len(x)), np.empty(len(x), int)
-    for rows in _pieces(len(x), len(candidates)):
-        squared = _squared_distances(x[rows], candidates)
-        index[rows] = squared.argmin(axis=1)
-        distance[rows] = np.sqrt(squared.min(axis=1))
-    return distance, index
+    for name, distances in (("real", real), ("generated", generated)):
+        if distances.ndim != 1 or distances.size == 0:
+            raise ValueError(f"copying: {name} must be distances (n,), got shape {distances.shape}")
+    theirs = np.sort(real)
+    farther = len(theirs) - np.searchsorted(theirs, generated, side="right")
+    same = len(theirs) - np.searchsorted(theirs, generated, side="left") - farther
+    return float((farther + same / 2).mean() / len(theirs))
 
 
 # All of them ---------------------------------------------------------------------------------------------------
