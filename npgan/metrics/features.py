@@ -18,10 +18,9 @@ from npgan.data import Images
 from npgan.errors import DataError
 from npgan.layers import Sequential
 from npgan.metrics.samples import make_classifier, train_classifier
-from npgan.show import to_pixels
 
 WIDTH = 64
-TURNED = 2000  # images that are turned, where there are no labels
+RANDOM_PASSES = 30  # of 64 images: the running statistics then hardly remember where they began
 
 
 def train_extractor(
@@ -29,46 +28,38 @@ def train_extractor(
     labels: np.ndarray | None,
     *,
     seed: int = 0,
-    steps: int = 600,
+    steps: int = 300,
     device: str = "numpy",
     kept: Path | None = None,
 ) -> Sequential:
     """A classifier of the images with whole-number labels (N,), whose last hidden layer is 64 wide.
 
-    labels: None where there are none, or all images have the same: then it learns a task that needs none, to tell how
-        far an image has been turned: by 0, 90, 180 or 270 degrees (Gidaris et al. 2018); where images are not square
-        by 0 or 180. Its features know shapes, but nothing makes them know what the classes would have been.
+    labels: None where there are none, or all images have the same. Then nothing is learned: the weights stay random,
+        and only the running statistics are those of the images. Such features order good and bad sets, too (Naeem et
+        al. 2020 use them where no fitting network is at hand), but know of no classes: they see less.
     kept: a file. Where it holds the extractor of these images, labels, seed and steps, that is read; else it is
-        written once the extractor is trained.
+        written once the extractor is made.
     """
     if labels is not None and len(np.unique(labels)) < 2:
         labels = None
+    classes = 1 if labels is None else int(labels.max()) + 1
     settings = checkpoint.fingerprint(images) | {"seed": seed, "steps": steps, "width": WIDTH}
     settings["labels"] = None if labels is None else np.bincount(labels).tolist()
-    if labels is None:
-        images, labels = turned(images, np.random.default_rng(seed))
-    classes = int(labels.max()) + 1
+    rng = np.random.default_rng(seed)
+    network = make_classifier(images.shape, classes, rng, features=WIDTH).to(device)
     if kept is not None:
-        network = make_classifier(images.shape, classes, np.random.default_rng(0), features=WIDTH).to(device)
         with suppress(DataError):  # it is not there, or another one
             checkpoint.load(kept, {"extractor": network}, settings)
             return network
-    network = train_classifier(
-        images, labels, classes, np.random.default_rng(seed), steps=steps, features=WIDTH, device=device
-    )
+    if labels is None:
+        for _ in range(RANDOM_PASSES):
+            network.forward(to_device(images[rng.integers(len(images), size=64)], device))
+    else:
+        rng = np.random.default_rng(seed)
+        network = train_classifier(images, labels, classes, rng, steps=steps, features=WIDTH, device=device)
     if kept is not None:
         checkpoint.save(kept, {"extractor": network}, step=steps, settings=settings, history={})
     return network
-
-
-def turned(images: Images, rng: np.random.Generator) -> tuple[Images, np.ndarray]:
-    """Some of the images, at most TURNED, turned in each way, and by how many quarters (N,)."""
-    height, width, _ = images.shape
-    quarters = (0, 1, 2, 3) if height == width else (0, 2)
-    pixels = to_pixels(images[rng.permutation(len(images))[:TURNED]])
-    turns = [np.rot90(pixels, quarter, axes=(1, 2)) for quarter in quarters]
-    which = np.arange(len(quarters)).repeat(len(pixels))
-    return Images(np.concatenate(turns), name=f"{images.name}, turned"), which
 
 
 def features(extractor: Sequential, images: Array) -> np.ndarray:
