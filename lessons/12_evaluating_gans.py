@@ -186,11 +186,11 @@ lesson.step("The scores")
 found = {name: scores.score(real=real_features, generated=x) for name, x in described.items()}
 print(scores.table(found))
 
-figure = Figure(figsize=(9, 0.62 * len(sets) + 0.6))
+figure = Figure(figsize=(7, 0.65 * len(sets)))
 order = sorted(sets, key=lambda name: found[name].frechet)
 for row, name in enumerate(order):
-    axes = figure.add_axes((0.24, 1 - (row + 1) / len(sets), 0.76, 0.94 / len(sets)))
-    axes.imshow(show.image_grid(sets[name][:12], 12, scale=max(1, 56 // train.shape[0])), aspect="auto")
+    axes = figure.add_axes((0.31, 1 - (row + 1) / len(sets), 0.69, 0.94 / len(sets)))
+    axes.imshow(show.image_grid(sets[name][:8], 8, scale=max(1, 56 // train.shape[0])), aspect="auto")
     axes.set_axis_off()
     said = found[name]
     text = f"{name}\ndistance {said.frechet:.1f}\nprecision {said.precision:.2f}, recall {said.recall:.2f}"
@@ -230,9 +230,9 @@ lesson.picture(figure, "sets.png")
 # share of pairs in which the sample is the nearer one: 0.5 for new real images, 1 for copies.
 #
 # The training images themselves (`real`, `one class`) have 1.00, of course, and so have copies with a little noise on
-# them, which all other scores take for a perfect generator. The GAN has 0.08: nothing is copied, its digits lie
-# farther off than new real ones. The picture shows its sixteen samples that are nearest to a training image, and that
-# image below each. It is a score of pixels, and so it is blind for a copy that is shifted by one (0.42).
+# them, which all other scores take for a better generator than the GAN. The GAN has 0.08: nothing is copied, its
+# digits lie farther off than new real ones. The picture shows its sixteen samples that are nearest to a training
+# image, and that image below each. It is a score of pixels, and so blind for a copy that is shifted by one (0.42).
 
 # %%
 lesson.step("Copies")
@@ -260,13 +260,13 @@ lesson.picture(show.image_grid(pairs, len(closest), scale=max(1, 56 // train.sha
 # kinds (Ravuri and Vinyals 2019). Measured, seed 0:
 #
 #                 classes  divergence  confidence  learned from it
-#     real             10       0.004       0.984            98.0%
-#     GAN              10       0.014       0.831            92.0%
-#     noisy            10       0.127       0.746            92.2%
-#     blurred          10       0.003       0.845            90.8%
-#     Gaussian         10       0.043       0.541            86.6%
-#     noise            10       0.606       0.449            26.7%
-#     shuffled          8       1.185       0.601            23.9%
+#     real             10       0.004       0.984            98.2%
+#     blurred          10       0.003       0.845            94.5%
+#     GAN              10       0.014       0.831            94.0%
+#     noisy            10       0.127       0.746            93.4%
+#     Gaussian         10       0.043       0.541            90.0%
+#     noise            10       0.606       0.449            24.8%
+#     shuffled          8       1.185       0.601            21.9%
 #     one class         1       2.287       0.984            10.7%
 #
 # Pure noise "has" all ten classes: a classifier has no word for "none". So never count classes alone; the confidence
@@ -292,10 +292,10 @@ else:
 # %% [markdown]
 # ## How many samples?
 #
-# The Frechet distance falls as the sets grow, for real images too: from 4.1 with 125 to 0.6 with 1,000 (glyphs,
+# The Frechet distance falls as the sets grow, for real images too: from 3.6 with 125 to 0.4 with 1,000 (glyphs,
 # seed 0). So 125 real images are "worse" than 1,000 of the GAN (1.3). Compare only sets of one size, and give the
-# floor at that size. The kernel distance has no such bias, but with few samples much scatter: its floor is 0.018 with
-# 125, where the GAN has 0.017. With fewer images than features + 1 the Frechet distance is refused here.
+# floor at that size. The kernel distance has no such bias, but with few samples much scatter: its floor is -0.021
+# with 70, and never 0 exactly. With fewer images than features + 1 the Frechet distance is refused here.
 
 # %%
 lesson.step("How many samples?")
@@ -361,10 +361,10 @@ if AS_SHIPPED:
     assert spoiled.recall > floor.recall - 0.1, "noise lowers recall"  # 0.90 of 0.90
     assert alike.precision > 0.7 and alike.recall < 0.25, "one class is not good or not poor"  # 0.89, 0.10
     assert copying["copies"] > 0.95 and copying["GAN"] < 0.3, "copying does not see copies"  # 1.00, 0.08
-    assert found["copies"].frechet < 2 * floor.frechet, "the distance sees copies"
+    assert found["copies"].frechet < gan.frechet, "the distance sees copies"  # 0.73, 1.26
     assert reports["noise"].found >= 7 and reports["noise"].divergence(shares) > 0.2  # 10 classes, 0.61
-    assert learned["real"] > 0.93 and learned["one class"] < 0.2 < learned["GAN"]  # 98%, 11%, 92%
-    assert curves["frechet", "real"][1] > gan.frechet, "125 real images beat 1,000 samples"  # 4.1, 1.3
+    assert learned["real"] > 0.93 and learned["one class"] < 0.2 < learned["GAN"]  # 98%, 11%, 94%
+    assert curves["frechet", "real"][1] > gan.frechet, "125 real images beat 1,000 samples"  # 3.6, 1.3
     assert mistaken["blurred"] < 0.5 * found["blurred"].frechet  # training mode flatters: 1.7 of 9.1
     lesson.end()
 else:

@@ -179,8 +179,8 @@ def copying(*, real: np.ndarray, generated: np.ndarray) -> float:
 
     real, generated: these distances, (m,) and (n,), of `nearest`. Over all pairs; ties count half (Meehan, Chaudhuri
     and Dasgupta 2020, section 3). 1/2: as near as new real images. Near 1: copies. Below 1/2: farther off than real
-    images, as bad images are. No other score here sees copies: they take one who knows the training images by heart
-    for a perfect generator.
+    images, as bad images are. No other score here sees copies: they praise one who knows the training images by
+    heart.
     """
     for name, distances in (("real", real), ("generated", generated)):
         if distances.ndim != 1 or distances.size == 0:
