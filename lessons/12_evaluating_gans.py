@@ -63,7 +63,9 @@ def images_of(settings: dict) -> tuple[data.Images, data.Images]:
     """Images to learn from and unseen ones, as lesson 9 splits them."""
     names = {name: settings[name] for name in ("size", "channels", "seed")}
     images = data.load(settings["data"], count=2000 if settings["quick"] else 20_000, **names)
-    return images.split(max(1, min(1000, len(images) // 6)), np.random.default_rng(settings["seed"]))
+    if len(images) // 6 <= WIDTH:
+        raise DataError(f"{images.name}: {len(images)} images are too few for scores, wanted {6 * WIDTH + 6}")
+    return images.split(min(1000, len(images) // 6), np.random.default_rng(settings["seed"]))
 
 
 def short_gan(train: data.Images, rng: np.random.Generator) -> Sequential:
@@ -107,8 +109,6 @@ else:
     print(f"no --trained: a short GAN of {args.steps} steps; lesson 9 trains longer")
     generator = short_gan(train, np.random.default_rng(args.seed))
 real, n = held_out[:], len(held_out)
-if n <= WIDTH:
-    raise DataError(f"{train.name}: {len(train) + n} images, of which {n} are unseen; wanted {6 * WIDTH + 6}")
 rng = np.random.default_rng(args.seed + 1)
 noise = rng.standard_normal((n, LATENT), dtype=np.float32)
 samples = generate(generator, np.float32(SHRINK) * noise, args.device)
@@ -190,7 +190,7 @@ figure = Figure(figsize=(7, 0.65 * len(sets)))
 order = sorted(sets, key=lambda name: found[name].frechet)
 for row, name in enumerate(order):
     axes = figure.add_axes((0.31, 1 - (row + 1) / len(sets), 0.69, 0.94 / len(sets)))
-    axes.imshow(show.image_grid(sets[name][:8], 8, scale=max(1, 56 // train.shape[0])), aspect="auto")
+    axes.imshow(show.image_grid(sets[name][:8], 8), aspect="auto", interpolation="nearest")
     axes.set_axis_off()
     said = found[name]
     text = f"{name}\ndistance {said.frechet:.1f}\nprecision {said.precision:.2f}, recall {said.recall:.2f}"
@@ -333,8 +333,8 @@ body = Sequential(extractor.layers[:-1])
 
 def in_training_mode(images: np.ndarray) -> np.ndarray:
     """The mistake: features with the statistics of the batch. It changes the extractor's running ones, too."""
-    parts = [to_device(images[i : i + 64], args.device) for i in range(0, n - 63, 64)]
-    return np.concatenate([to_numpy(body.forward(part)) for part in parts])
+    parts = np.array_split(images, n // 64)
+    return np.concatenate([to_numpy(body.forward(to_device(part, args.device))) for part in parts])
 
 
 kept, mistaken = extractor.state(), {}
