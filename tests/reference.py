@@ -221,3 +221,72 @@ def adam(value, gradients, rates, beta_1, beta_2, epsilon):
         v_hat = v / (1 - beta_2**t)
         value = value - rate * m_hat / (math.sqrt(v_hat) + epsilon)
     return value
+
+
+# Scores of sets of features (n, d) -----------------------------------------------------------------------------
+
+
+def frechet_distance(real, generated):
+    """|m1 - m2|^2 + trace(S1) + trace(S2) - 2 * the sum of the roots of the eigenvalues of S1 S2."""
+    means, covariances = [], []
+    for x in (real, generated):
+        n, d = x.shape
+        mean = [sum(x[i, a] for i in range(n)) / n for a in range(d)]
+        covariance = np.zeros((d, d))
+        for a in range(d):
+            for b in range(d):
+                covariance[a, b] = sum((x[i, a] - mean[a]) * (x[i, b] - mean[b]) for i in range(n)) / (n - 1)
+        means.append(mean)
+        covariances.append(covariance)
+    total = sum((a - b) ** 2 for a, b in zip(*means)) + sum(np.trace(s) for s in covariances)
+    for value in np.linalg.eigvals(covariances[0] @ covariances[1]):
+        total -= 2 * np.sqrt(complex(value)).real
+    return total
+
+
+def kernel_distance(real, generated):
+    """The mean of (x y / d + 1)^3 over pairs of different images of each set, minus twice that between the sets."""
+    d = real.shape[1]
+
+    def similar(a, b):
+        return (sum(float(u) * float(v) for u, v in zip(a, b)) / d + 1) ** 3
+
+    total = 0.0
+    for x in (real, generated):
+        pairs = [similar(x[i], x[j]) for i in range(len(x)) for j in range(len(x)) if i != j]
+        total += sum(pairs) / len(pairs)
+    between = [similar(a, b) for a in real for b in generated]
+    return total - 2 * sum(between) / len(between)
+
+
+def balls(x, k):
+    """How far it is from each row of x to its k-th nearest other row."""
+    return [sorted(math.dist(x[i], x[j]) for j in range(len(x)) if j != i)[k - 1] for i in range(len(x))]
+
+
+def precision_recall(real, generated, k):
+    """The share of each set that lies in a ball around some row of the other set."""
+    shares = []
+    for centres, points in ((real, generated), (generated, real)):
+        radius = balls(centres, k)
+        hits = 0
+        for point in points:
+            hits += any(math.dist(point, centre) <= r for centre, r in zip(centres, radius))
+        shares.append(hits / len(points))
+    return tuple(shares)
+
+
+def density_coverage(real, generated, k):
+    """In how many balls of real rows a generated row lies, over k; the share of balls that hold one."""
+    radius = balls(real, k)
+    inside = [[math.dist(y, x) <= r for x, r in zip(real, radius)] for y in generated]
+    density = sum(sum(row) for row in inside) / (k * len(generated))
+    coverage = sum(any(row[i] for row in inside) for i in range(len(real))) / len(real)
+    return density, coverage
+
+
+def copying(train, real, generated):
+    """Over all pairs, how often the generated row is nearer to the training rows than the real one; ties are half."""
+    mine, theirs = ([min(math.dist(x, t) for t in train) for x in rows] for rows in (generated, real))
+    won = sum((a < b) + (a == b) / 2 for a in mine for b in theirs)
+    return won / (len(mine) * len(theirs))

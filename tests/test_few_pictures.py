@@ -81,6 +81,16 @@ def test_one_picture_gets_one_line(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_lesson_12_scores_391_pictures_without_labels_and_says_in_one_line_that_50_are_too_few(
+    tmp_path, capsys
+):
+    run("12_evaluating_gans", tmp_path, "--data", pictures(tmp_path, 391))
+    said = capsys.readouterr().out.partition("verdict: ")[2]
+    assert "GAN: Frechet distance " in said and "without labels" in said
+    with pytest.raises(DataError, match="50 images are too few for scores, wanted 390"):
+        run("12_evaluating_gans", tmp_path, "--data", pictures(tmp_path, 50))
+
+
 def test_a_winning_discriminator_is_called_so_and_an_even_one_is_not():
     even = [1.386] * 200
     assert verdict.balance(even) == ""

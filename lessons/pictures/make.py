@@ -33,6 +33,7 @@ SHOWN = {
     "live_run": "live/run.png",
     "08": "08_dense_gan/samples.png",
     "10": "10_dense_inpainting/repairs.png",
+    "12": "12_evaluating_gans/sets.png",
 }
 D_COLOUR, G_COLOUR = "C0", "C1"
 

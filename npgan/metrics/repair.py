@@ -71,15 +71,15 @@ def ssim(repaired: Array, truth: Array, masks: Array | None = None) -> np.ndarra
 def _ssim_map(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """SSIM around every pixel of images in [0, RANGE]: (N, H, W, C) twice -> (N, H, W, C)."""
     c1, c2 = (K1 * RANGE) ** 2, (K2 * RANGE) ** 2
-    mean_a, mean_b = _blur(a), _blur(b)
-    variances = _blur(a * a + b * b) - mean_a**2 - mean_b**2  # the sum of both is all that is needed
-    covariance = _blur(a * b) - mean_a * mean_b
+    mean_a, mean_b = blur(a), blur(b)
+    variances = blur(a * a + b * b) - mean_a**2 - mean_b**2  # the sum of both is all that is needed
+    covariance = blur(a * b) - mean_a * mean_b
     above = (2 * mean_a * mean_b + c1) * (2 * covariance + c2)
     return above / ((mean_a**2 + mean_b**2 + c1) * (variances + c2))
 
 
-def _blur(x: np.ndarray) -> np.ndarray:
-    """Gaussian mean around every pixel, rows first, then columns; mirrored beyond the border."""
+def blur(x: np.ndarray) -> np.ndarray:
+    """Gaussian mean around every pixel of (N, H, W, C), rows first, then columns; mirrored beyond the border."""
     distance = np.arange(-RADIUS, RADIUS + 1)
     weights = np.exp(-(distance**2) / (2 * SIGMA**2))
     weights /= weights.sum()

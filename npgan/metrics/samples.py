@@ -34,22 +34,51 @@ class ClassReport(NamedTuple):
         """The share of the rarest class: 0 where a class is never drawn."""
         return float(self.shares.min())
 
+    @property
+    def found(self) -> int:
+        """How many classes have an image at least. Read `divergence` and the confidence first: noise has many."""
+        return int((self.shares > 0).sum())
 
-def make_classifier(shape: tuple[int, int, int], classes: int, rng: np.random.Generator) -> Sequential:
-    """A small convolutional network: images (N, *shape) to logits (N, classes)."""
+    def divergence(self, real: np.ndarray) -> float:
+        """The Kullback-Leibler divergence from the true shares of the classes, in nats: sum of p log(p / real).
+
+        0 for equal shares; log(classes) for a single one of equally frequent classes. `real` (classes,) is above 0.
+        """
+        if real.shape != self.shares.shape or not (real > 0).all():
+            raise ValueError(
+                f"divergence: real must be {self.shares.shape} shares above 0, got shape {real.shape}, "
+                f"the smallest {real.min()}"
+            )
+        p = self.shares[self.shares > 0]  # 0 log 0 is 0
+        return float((p * np.log(p / real[self.shares > 0])).sum())
+
+
+def make_classifier(
+    shape: tuple[int, int, int], classes: int, rng: np.random.Generator, *, features: int | None = None
+) -> Sequential:
+    """A small convolutional network: images (N, *shape) to logits (N, classes).
+
+    With `features`, a last hidden layer so wide: what it says of an image is what npgan.metrics.features reads.
+    """
     h, w, c = shape
-    return Sequential(
-        [
-            Conv2D(c, 16, 4, stride=2, padding=1, bias=False, rng=rng),  # h/2, w/2
-            BatchNormalization(16),
+    width = (h // 2 // 2) * (w // 2 // 2) * 32
+    layers = [
+        Conv2D(c, 16, 4, stride=2, padding=1, bias=False, rng=rng),  # h/2, w/2
+        BatchNormalization(16),
+        LeakyReLU(0.1),
+        Conv2D(16, 32, 4, stride=2, padding=1, bias=False, rng=rng),  # h/4, w/4
+        BatchNormalization(32),
+        LeakyReLU(0.1),
+        Flatten(),
+    ]
+    if features is not None:
+        layers += [
+            Dense(width, features, bias=False, rng=rng),
+            BatchNormalization(features),
             LeakyReLU(0.1),
-            Conv2D(16, 32, 4, stride=2, padding=1, bias=False, rng=rng),  # h/4, w/4
-            BatchNormalization(32),
-            LeakyReLU(0.1),
-            Flatten(),
-            Dense((h // 2 // 2) * (w // 2 // 2) * 32, classes, rng=rng),
         ]
-    )
+        width = features
+    return Sequential([*layers, Dense(width, classes, rng=rng)])
 
 
 def train_classifier(
@@ -59,12 +88,13 @@ def train_classifier(
     rng: np.random.Generator,
     *,
     steps: int = 600,
+    features: int | None = None,
     device: str = "numpy",
 ) -> Sequential:
     """Train `make_classifier` on images with whole-number labels (N,), in batches of 64, with Adam."""
     if len(labels) != len(images):
         raise ValueError(f"train_classifier: {len(images)} images, but {len(labels)} labels")
-    network = make_classifier(images.shape, classes, rng).to(device)
+    network = make_classifier(images.shape, classes, rng, features=features).to(device)
     optimizer = Adam(network.parameters(), cosine_decay(2e-3, 1e-5, steps), beta_1=0.9)
     for _ in range(steps):
         rows = rng.integers(len(images), size=64)
