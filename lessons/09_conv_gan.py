@@ -21,6 +21,7 @@ from npgan.lesson import Lesson
 from npgan.metrics.samples import accuracy, class_report, generate, sliced_wasserstein, train_classifier
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
+from npgan.watch import Watch
 
 STEPS, QUICK_STEPS = 6000, 30
 lesson = Lesson(
@@ -148,6 +149,7 @@ def frame() -> np.ndarray:
 
 
 frames = [frame()]
+watch = Watch(generator, discriminator)  # for python -m npgan.diagnose out/09_conv_gan
 run = Run(
     args.steps,
     step_through=args.step,
@@ -159,6 +161,7 @@ run = Run(
         "average": average,
         "batches": batches,
         "rng": rng,
+        "watch": watch,
     },
     settings=lesson.settings(train),
     folder=args.out,
@@ -174,6 +177,7 @@ for step in run:
 
     average.update()
     run.log(d_loss=d.loss, g_loss=g.loss)
+    watch(run, batch_of_real, fake, d, g)
     if args.step or (step + 1) % max(1, args.steps // 40) == 0:
         frames.append(frame())
         lesson.save(show.enlarge(frames[-1], scale), "samples.png")
