@@ -68,7 +68,7 @@ def history_of(
 
 def table(rows: list[str], found: dict[str, Counter]) -> str:
     """The confusion matrix: what was planted, against what the first finding said."""
-    names = [name for name, _, _ in diagnose.RULES] + [diagnose.NOT_SURE, diagnose.HEALTHY]
+    names = [rule.name for rule in diagnose.RULES] + [diagnose.NOT_SURE, diagnose.HEALTHY]
     lines = [f"{number:>4} {name}" for number, name in enumerate(names, start=1)]
     lines += ["", f"{'planted':24}" + "".join(f"{number:>4}" for number in range(1, len(names) + 1))]
     for row in rows:

@@ -93,7 +93,9 @@ BUGS = {
     "dead units": Bug(
         "G's ReLUs are pushed below zero by their biases", "beta starts at 0", ("dead units", "no gradient")
     ),
-    "D too strong": Bug("D's rate 10 times as large, G's a tenth", "2e-3 and 4e-4", ("D wins",)),
+    "D too strong": Bug(
+        "D's rate 10 times as large, G's a tenth", "2e-3 and 4e-4", ("D wins", "rate too high")
+    ),
     "saturating": Bug(
         "the saturating loss for G, against a strong D",
         "binary_cross_entropy(logits, 1.0)",

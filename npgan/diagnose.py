@@ -23,6 +23,7 @@ from npgan.voice import prepare, printable, say
 
 HEALTHY, NOT_SURE = "healthy", "not sure"
 FEWEST = 5  # watched steps, below which nothing is said
+LONG = 100  # steps, from which on a rule may say that something has become too large or too small
 FILE_LIMIT = 2**28  # bytes of a history
 
 
@@ -32,6 +33,15 @@ class Finding(NamedTuple):
     name: str
     figure: str
     advice: str
+
+
+class Rule(NamedTuple):
+    """A fault's name, what looks for the figure that speaks for it ("" where none does), and what to try."""
+
+    name: str
+    figure: Callable[["Figures"], str]
+    advice: str
+    steps: int = 1  # the rule says nothing about shorter runs
 
 
 class Figures:
@@ -68,7 +78,7 @@ class Figures:
     def same(self, name: str, other: str) -> float:
         """The share of the watched steps at which two figures agree to a thousandth."""
         a, b = self[name], self[other]
-        return float((np.abs(a - b) <= 1e-3 * np.abs(b) + 1e-6).mean())
+        return float((np.abs(a - b) <= 1e-3 * np.abs(b) + 1e-8).mean())
 
     def by_cross_entropy(self) -> bool:
         """Whether D's loss is the cross-entropy of its logits, so that logits of 0 mean "cannot tell"."""
@@ -89,7 +99,7 @@ class Figures:
 
 def pixels_out_of_range(f: Figures) -> str:
     real, fake = ((f.lowest(f"{kind} lowest"), f.highest(f"{kind} highest")) for kind in ("real", "fake"))
-    real_only_positive = real[0] >= -0.01 and fake[0] < -0.5
+    real_only_positive = real[0] >= -0.01 and fake[0] < -0.05
     fake_only_positive = fake[0] >= -0.01 and fake[1] > 0.5 and real[0] < -0.5
     if real_only_positive or fake_only_positive or real[1] > 1.5:
         return (
@@ -213,9 +223,9 @@ def mixed_batch(f: Figures) -> str:
 
 
 def rate_too_high(f: Figures) -> str:
-    for player in "DG":
+    for player, bound in (("D", 0.15), ("G", 0.3)):
         step = f.highest(f"{player} update")
-        if step > 0.5:
+        if step > bound:
             return f"a step has changed {player}'s weights by {step:.0%} of their size"
     half = f["D update"][: len(f) // 2 + 1]  # G's grow until any rate is small beside them
     if np.median(half) > 0.028:
@@ -242,36 +252,30 @@ def d_wins(f: Figures) -> str:
     return ""
 
 
-RULES: tuple[tuple[str, Callable[[Figures], str], str], ...] = (
-    ("range", pixels_out_of_range, "bring real images to [-1, 1], where tanh ends: pixels / 127.5 - 1"),
-    ("no tanh", no_tanh, "let the generator end with Tanh()"),
-    ("sigmoid", sigmoid_before_the_loss, "take the sigmoid off D's end: the loss takes logits"),
-    ("labels exchanged", labels_exchanged, "in D's step: loss(real_logits, 1.0) and loss(fake_logits, 0.0)"),
-    ("G's target", wrong_target, "in G's step: loss(logits, 1.0)"),
-    ("D moves", d_moves_in_g_step, "hold D in G's step (discriminator.held()); an optimiser for each player"),
-    ("D stands still", stands_still("D"), "give D's optimiser the parameters of the very D that plays"),
-    ("G stands still", stands_still("G"), "give G's optimiser the parameters of the very G that plays"),
-    ("same batch", same_batch, "draw a new real batch at each step; with so few images, get more"),
-    ("dead units", dead_units, "LeakyReLU, smaller first weights and biases, a smaller rate"),
-    ("no gradient", no_gradient, "look behind it: weights of zero, a fade-in that is stuck, a wrong join"),
-    ("gradients pile up", gradients_pile_up, "zero_grad() before each backward pass of a step"),
-    ("large weights", large_weights, "draw the first weights from N(0, 0.02)"),
-    (
-        "samples alike",
-        samples_alike,
-        "look at the noise: a vector for each sample; else lesson 13, mode collapse",
+RULES = (
+    Rule("range", pixels_out_of_range, "bring real images to [-1, 1], where tanh ends: pixels / 127.5 - 1"),
+    Rule("no tanh", no_tanh, "let the generator end with Tanh()"),
+    Rule("sigmoid", sigmoid_before_the_loss, "take the sigmoid off D's end: the loss takes logits"),
+    Rule("labels exchanged", labels_exchanged, "in D's step target 1.0 for real, 0.0 for generated samples"),
+    Rule("G's target", wrong_target, "in G's step: loss(logits, 1.0)"),
+    Rule("D moves", d_moves_in_g_step, "hold D in G's step (D.held()); an optimiser for each player"),
+    Rule("D stands still", stands_still("D"), "give D's optimiser the parameters of the very D that plays"),
+    Rule("G stands still", stands_still("G"), "give G's optimiser the parameters of the very G that plays"),
+    Rule("same batch", same_batch, "draw a new real batch at each step; with so few images, get more"),
+    Rule("dead units", dead_units, "LeakyReLU, smaller first weights and biases, a smaller rate"),
+    Rule(
+        "no gradient", no_gradient, "look behind it: weights of zero, a fade-in that is stuck, a wrong join"
     ),
-    (
-        "penalty without effect",
-        penalty_without_effect,
-        "its gradient must reach D's weights: adversarial.penalise",
-    ),
-    ("one kind only", one_kind_only, "gradients must add: the second backward may not overwrite the first"),
-    ("mixed batch", mixed_batch, "with batch normalization, send real and generated samples through D apart"),
-    ("rate too high", rate_too_high, "a tenth of the learning rate"),
-    ("rate too low", rate_too_low, "ten times the learning rate"),
-    ("G's gradient vanishes", vanishing, "the non-saturating loss: loss(logits, 1.0)"),
-    ("D wins", d_wins, "a smaller rate for D or a larger one for G, more data, a penalty (r1)"),
+    Rule("gradients pile up", gradients_pile_up, "zero_grad() before the backward passes of a step", LONG),
+    Rule("large weights", large_weights, "draw the first weights from N(0, 0.02)"),
+    Rule("samples alike", samples_alike, "a vector of noise for each sample; else see lesson 13", LONG),
+    Rule("penalty without effect", penalty_without_effect, "its gradient must reach D: penalise(...)", LONG),
+    Rule("one kind only", one_kind_only, "gradients add: no backward pass may overwrite another's", LONG),
+    Rule("mixed batch", mixed_batch, "with batch normalization a batch for each kind of samples", LONG),
+    Rule("G's gradient vanishes", vanishing, "the non-saturating loss: loss(logits, 1.0)", LONG),
+    Rule("rate too high", rate_too_high, "a tenth of the learning rate", LONG),
+    Rule("rate too low", rate_too_low, "ten times the learning rate", LONG),
+    Rule("D wins", d_wins, "a smaller rate for D or a larger one for G, more data, a penalty (r1)", LONG),
 )
 
 
@@ -289,7 +293,8 @@ def diagnose(watched: dict[str, Sequence[float]]) -> list[Finding]:
             return [
                 Finding(NOT_SURE, f"{name} is not finite at step {step:.0f}", "a tenth of the learning rate")
             ]
-    found = [Finding(name, figure, advice) for name, rule, advice in RULES if (figure := rule(f))]
+    rules = [rule for rule in RULES if f["step"][-1] >= rule.steps]
+    found = [Finding(rule.name, figure, rule.advice) for rule in rules if (figure := rule.figure(f))]
     return found or [unnamed(f)]
 
 
@@ -314,8 +319,10 @@ def read(path: Path) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
     Raises DataError, one line, where there is neither.
     """
     if path.is_dir():
-        beside = path / "history.csv"
-        path = beside if beside.is_file() else checkpoint.find(path)
+        found = [*checkpoint.in_folder(path), *path.glob("history.csv")]
+        if not found:
+            raise DataError(f"{path}: holds neither history.csv nor a checkpoint; name the folder of one run")
+        path = found[-1]
     history = read_csv(path) if path.suffix == ".csv" else checkpoint.load(path, {}).history
     watched = {
         name.removeprefix(WATCHED): values for name, values in history.items() if name.startswith(WATCHED)

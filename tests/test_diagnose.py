@@ -208,7 +208,7 @@ def test_healthy_figures_are_healthy():
 
 
 def test_every_rule_has_its_case():
-    assert [name for name, _, _ in diagnose.RULES if name not in CASES] == []
+    assert [rule.name for rule in diagnose.RULES if rule.name not in CASES] == []
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -259,7 +259,7 @@ def test_a_planted_fault_is_named(images, bug):
 
 
 def test_every_bug_is_named_by_a_rule_that_there_is():
-    rules = {name for name, _, _ in diagnose.RULES}
+    rules = {rule.name for rule in diagnose.RULES}
     assert all(set(bug.names) <= rules for bug in bugs.BUGS.values())
 
 
