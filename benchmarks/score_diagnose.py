@@ -94,10 +94,10 @@ def main() -> None:
     named = alarms = unsure = 0
     started, loaded = time.perf_counter(), {}
     for source, width, seed, bug, name, options in planned:
-        if source not in loaded:
-            loaded = {source: sources[source](seed)}
+        if (source, seed) not in loaded:
+            loaded = {(source, seed): sources[source](seed)}
         try:
-            path = history_of(args.out, loaded[source], width, seed, bug, name, options, steps)
+            path = history_of(args.out, loaded[source, seed], width, seed, bug, name, options, steps)
             first = diagnose.diagnose(diagnose.read(path)[1])[0]
         except TrainingError as error:
             first = diagnose.Finding("training error", str(error), "")
