@@ -268,13 +268,13 @@ RULES = (
     ),
     Rule("gradients pile up", gradients_pile_up, "zero_grad() before the backward passes of a step", LONG),
     Rule("large weights", large_weights, "draw the first weights from N(0, 0.02)"),
-    Rule("samples alike", samples_alike, "a vector of noise for each sample; else see lesson 13", LONG),
     Rule("penalty without effect", penalty_without_effect, "its gradient must reach D: penalise(...)", LONG),
     Rule("one kind only", one_kind_only, "gradients add: no backward pass may overwrite another's", LONG),
     Rule("mixed batch", mixed_batch, "with batch normalization a batch for each kind of samples", LONG),
     Rule("G's gradient vanishes", vanishing, "the non-saturating loss: loss(logits, 1.0)", LONG),
     Rule("rate too high", rate_too_high, "a tenth of the learning rate", LONG),
     Rule("rate too low", rate_too_low, "ten times the learning rate", LONG),
+    Rule("samples alike", samples_alike, "a vector of noise for each sample; else see lesson 13", LONG),
     Rule("D wins", d_wins, "a smaller rate for D or a larger one for G, more data, a penalty (r1)", LONG),
 )
 
