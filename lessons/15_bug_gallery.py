@@ -3,8 +3,8 @@
 #
 # A GAN with a mistake in it still runs. It prints losses that look like losses, and draws something. Was it the
 # mistake, or was it the rate, or too few steps? Here the usual mistakes are made one at a time, in one small
-# training, so that each shows its own symptom beside the run without it. All of them come from public code, from
-# questions that users asked, or from this package's own history.
+# training, so that each shows its own symptom beside the run without it. They come from public code and from the
+# questions of its users.
 #
 # Then a short program reads what was measured during a run and names the likely fault: `npgan/diagnose.py`.
 # It works on your own runs too: `python -m npgan.diagnose out/09_conv_gan`.
@@ -69,11 +69,11 @@ train, held_out = prepare(images).split(len(images) // 6, rng)
 # The two losses are not enough: lesson 7 showed that they tell who is ahead, not why. `npgan/watch.py` looks at some
 # of the rounds more closely, here at every fifth. It notes the mean and the spread of D's logits, how often D is
 # right, the range and the spread of real and generated pixels. Of both networks it notes how long each layer's
-# gradient is; how far a step moves the weights, as a share of their size; whether the gradient points where the last
-# one did (the *cosine* of the angle between them: 1 is the same direction, 0 a right angle); and the share of *dead
-# units*, which are zero for every sample and so pass no gradient on. Two figures are there for one mistake each: D
-# judges the generated samples once more after G's step, which shows whether D has moved in it; and D's loss is
-# computed once more from its logits, with the targets as they should be.
+# gradient is, and how far a step moves the weights, as a share of their size. It notes whether the gradient points
+# where the last one did: the *cosine* of the angle between them, which is 1 for the same direction, 0 for a right
+# angle. And the share of *dead units*, which are zero for every sample and so pass no gradient on. Two figures are
+# there for one mistake each: D judges the generated samples once more after G's step, which shows whether D has moved
+# in it; and D's loss is computed once more from its logits, with the targets as they should be.
 
 
 # %%
@@ -122,9 +122,22 @@ for group, names in GROUPS.items():
         gallery[name] = train_with(name)
         first, *others = gallery[name][3]
         print(f"{name}: {bug.what}\n   right: {bug.right}\n   diagnosis: {first.name} ({first.figure})")
-        draw_row(figure, len(names) + 1, row, f"{name}: {first.name}", gallery[name], healthy[bug.game])
+        title = f"made: {name}   named: {first.name}"
+        draw_row(figure, len(names) + 1, row, title, gallery[name], healthy[bug.game])
     figure.tight_layout()
     lesson.picture(figure, f"{group.replace(' ', '_')}.png")
+
+# %% [markdown]
+# What the pictures show (seed 0):
+#
+# - Six of the mistakes hardly harm the samples, in so short a run: no tanh, a sigmoid before the loss, the same
+#   batch, D not frozen, one optimiser, a rate ten times as large. That is why they live long. The sigmoid's D ends
+#   where it can no longer say "generated": logits near 0. With the same batch G has 32 digits to learn from.
+# - Two pairs have the same curves and opposite reasons. "labels" and "G's target": both losses fall to 0, which looks
+#   like success; the logits part, with the signs exchanged. "G frozen" and "dead units": D wins, G never answers.
+# - Both losses rise together where D has learned from one kind only ("overwritten"): it calls everything generated.
+# - Without the penalty's gradient the logits run off to thousands. The penalty's value, 2,000,000 at the end, was
+#   there to be read all the time.
 
 # %% [markdown]
 # ## What no history of a game can show
@@ -133,25 +146,24 @@ for group, names in GROUPS.items():
 # experiment or a count, made on purpose.
 #
 # **An evaluator in training mode.** A classifier with batch normalization that scores samples must use its running
-# statistics. In training mode it takes those of the batch, so what it says of an image depends on the images beside
-# it. Whoever scores class by class may notice; whoever scores shuffled images sees a number that is a little off, and
-# believes it. Moreover each pass moves the running statistics: afterwards the evaluator is another one.
+# statistics. In training mode it takes those of the batch at hand, and so takes out just what that batch has of its
+# own. Here real images are faded to 30% of their contrast. How far is their mean vector of logits from that of the
+# real ones? In training mode about half as far: the faded images look twice as good as they are. (A public project
+# reported a Fréchet distance of 49 in place of 98 for that reason.)
 
 # %%
 lesson.step("Probe: an evaluator in training mode")
+far = {}
 if "character" in train.labels:
-    labels, held_labels = train.labels["character"], held_out.labels["character"]
-    classes = int(labels.max()) + 1
-    judge = train_classifier(train, labels, classes, rng, steps=30 if args.quick else 600)
-    right = accuracy(judge, held_out[:], held_labels)
-    by_class = [held_out[np.flatnonzero(held_labels == c)] for c in range(classes)]
-    seen = [
-        judge.forward(batch).argmax(axis=1) == c for c, batch in enumerate(by_class)
-    ]  # train=True: the mistake
-    wrong_mode = float(np.concatenate(seen).mean())
-    afterwards = accuracy(judge, held_out[:], held_labels)
-    print(f"in inference mode {right:.1%} right; in training mode, class by class, {wrong_mode:.1%}")
-    print(f"in inference mode again, after those passes: {afterwards:.1%}")
+    labels, classes = train.labels["character"], int(train.labels["character"].max()) + 1
+    judge = train_classifier(train, labels, classes, rng, steps=30 if args.quick else 300)
+    real, right = held_out[:], accuracy(judge, held_out[:], held_out.labels["character"])
+    faded = 0.3 * (real + 1) - 1
+    for mode, training in (("inference", False), ("training", True)):
+        a, b = (judge.forward(x, training).mean(axis=0) for x in (real, faded))
+        far[mode] = float(np.linalg.norm(a - b))
+        print(f"{mode} mode: faded images are {far[mode]:.2f} away (in logits)")
+    print(f"the classifier is right about {right:.1%} of unseen real images")
 
 # %% [markdown]
 # **The log variance read from the mean's slice.** An encoder's last layer gives 2 L numbers: L means, and L log
@@ -248,7 +260,9 @@ assert (
 if lesson.shipped and not GAME:
     assert len(named) >= 21  # 23 of 23
     assert not alarms
-    assert right >= 0.95 and wrong_mode < right - 0.1  # see above
+    assert (
+        right >= 0.95 and far["training"] < 0.8 * far["inference"]
+    )  # 98% to 99%, 0.50 to 0.54 of it: 3 seeds
     lesson.end()
 else:
     lesson.end(f"{len(named)} of {len(gallery)} mistakes named; {len(alarms)} of {len(healthy)} false alarms")

@@ -29,7 +29,7 @@ SHOWN = {
     "07_whole_game": "07_whole_game/snapshots.png",
     "08": "08_dense_gan/samples.png",
     "10": "10_dense_inpainting/repairs.png",
-    "15": "15_bug_gallery/targets_and_gradients.png",
+    "15": "15_bug_gallery/the_balance.png",
 }
 D_COLOUR, G_COLOUR = "C0", "C1"
 
