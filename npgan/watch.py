@@ -87,8 +87,8 @@ class Watch:
             "fake logit spread": fake_logits.std(),
             "lowest logit": xp.minimum(real_logits.min(), fake_logits.min()),
             "highest logit": xp.maximum(real_logits.max(), fake_logits.max()),
-            "real right": (real_logits > 0).mean(),
-            "fake right": (fake_logits < 0).mean(),
+            "real right": (real_logits > 0).astype(judged.dtype).mean(),
+            "fake right": (fake_logits < 0).astype(judged.dtype).mean(),
             "D moved in G's step": xp.abs(again - judged).max(),
             "real lowest": real.min(),
             "real highest": real.max(),
@@ -115,7 +115,7 @@ class Watch:
                     unit = weight.grad.ndim - (2 if isinstance(layer, Conv2DTranspose) else 1)
                     others = tuple(axis for axis in range(weight.grad.ndim) if axis != unit)
                     # A unit that is 0 for all samples passes nothing on to its own weights.
-                    dead = dead + (xp.abs(weight.grad).max(axis=others) == 0).sum()
+                    dead = dead + (xp.abs(weight.grad).max(axis=others) == 0).astype(judged.dtype).sum()
                     units += weight.grad.shape[unit]
             figures[f"{name} dead"] = dead / max(units, 1)
         return figures
