@@ -234,7 +234,9 @@ print(f"RuntimeError: {refused}")
 #
 # They name nearly all that is planted here, but here they were made. So a score counts only on runs that nobody
 # looked at when the thresholds were chosen: `python benchmarks/score_diagnose.py` trains on other images, with
-# other sizes of network and other seeds, and prints what was taken for what. The README has its figures.
+# other sizes of network and other seeds, and prints what was taken for what. There 92 of 92 were named, and one of 24
+# runs without a mistake got a false alarm. Still they are the mistakes that we thought of. An independent study found
+# that the best general diagnosers of trainings find about half of the faults of real programs.
 
 # %%
 lesson.step("How often is the diagnosis right?")
@@ -258,7 +260,7 @@ assert (
     and "without a memory" in refused
 )
 if lesson.shipped and not GAME:
-    assert len(named) >= 21  # 23 of 23
+    assert len(named) >= 21  # 23 of 23 with seeds 0 and 1
     assert not alarms
     assert (
         right >= 0.95 and far["training"] < 0.8 * far["inference"]
