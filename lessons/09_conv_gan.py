@@ -22,6 +22,7 @@ from npgan.losses import binary_cross_entropy
 from npgan.metrics.samples import accuracy, class_report, generate, sliced_wasserstein, train_classifier
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.training import Run
+from npgan.watch import Watch
 
 STEPS, QUICK_STEPS = 6000, 30
 FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
@@ -182,6 +183,7 @@ def look() -> tuple[np.ndarray, dict[str, float]]:
 if args.live:
     floor = nearness(train[np.linspace(0, len(train) - 1, some).astype(int)])
     window = live.run_window("Lesson 9", look, {"distance": ("real against real", floor)})
+watch = Watch(generator, discriminator)  # for python -m npgan.diagnose out/09_conv_gan
 run = Run(
     args.steps,
     step_through=args.step,
@@ -194,6 +196,7 @@ run = Run(
         "average": average,
         "batches": batches,
         "rng": rng,
+        "watch": watch,
     },
     settings=lesson.settings(train),
     folder=args.out,
@@ -209,6 +212,7 @@ for step in run:
 
     average.update()
     run.log(d_loss=d.loss, g_loss=g.loss)
+    watch(run, batch_of_real, fake, d, g)
     if args.step or (step + 1) % max(1, args.steps // 40) == 0:
         frames.append(frame())
         lesson.save(show.enlarge(frames[-1], scale), "samples.png")

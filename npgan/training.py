@@ -27,6 +27,7 @@ from npgan.whole_file import sweep, write_kept, write_or_keep
 
 SAVE_SECONDS = 30.0  # between two checkpoints: what a crash may cost
 KEEP = 3  # how many checkpoints of a run are kept
+WATCHED = "watched/"  # before the names of what `Run.watch` keeps, in files
 DIVERGED = 1000.0  # times its first value, and above itself: no loss of a training that goes well
 
 
@@ -74,9 +75,11 @@ class Run:
         self.parts, self.settings, self.folder = parts or {}, settings or {}, folder
         self.done = 0  # steps
         self.history: dict[str, array] = {}  # arrays of doubles: a fourth of the memory of a list
+        self.watched: dict[str, array] = {}  # "step" and what `watch` was given at some steps
         self.seconds = array("d")  # that each step of this process took
         self.peak_memory = array("d")  # MB of the process, after each of them
         self._pending: list[tuple[int, dict[str, Array]]] = []
+        self._pending_watched: list[dict[str, Array | float]] = []
         self._saved: list[Path] = []  # checkpoints of this run that are kept
         self._good: Path | None = None  # the last of them, or the one it goes on from
         self._warned = False  # that it diverges
@@ -160,6 +163,10 @@ class Run:
         """Keep this step's figures under their names; every step gives the same names."""
         self._pending.append((self.done + 1, values))
 
+    def watch(self, figures: dict[str, Array | float]) -> None:
+        """Keep figures that only some steps have, under the same names each time (see npgan.watch)."""
+        self._pending_watched.append({"step": self.done + 1, **figures})
+
     def save(self) -> None:
         """Write a checkpoint of the step that has just been done, after a look at its health."""
         self._read()
@@ -171,7 +178,8 @@ class Run:
     def _write(self) -> None:
         path = checkpoint.path_for(self.folder, self.done)
         try:
-            checkpoint.save(path, self.parts, step=self.done, settings=self.settings, history=self.history)
+            history = self.history | {f"{WATCHED}{name}": values for name, values in self.watched.items()}
+            checkpoint.save(path, self.parts, step=self.done, settings=self.settings, history=history)
             self._good = path
             self._saved = [*(p for p in self._saved if p != path), path]
             self._tidy()
@@ -181,7 +189,8 @@ class Run:
     def save_history(self, path: Path) -> None:
         """Write the history as CSV: a row for each step, with its seconds and the process's peak memory so far.
 
-        Both are empty for steps that were done before the run was resumed. Where the disk does not take it, it is
+        Both are empty for steps that were done before the run was resumed, what was watched ("watched/...") for steps
+        that were not. Where the disk does not take it, it is
         kept and tried again (see npgan.whole_file).
         """
         self._read()
@@ -192,6 +201,10 @@ class Run:
             "seconds": [*resumed, *(f"{value:.4f}" for value in self.seconds)],
             "peak_memory_mb": [*resumed, *(f"{value:.1f}" for value in self.peak_memory)],
         }
+        for name in [name for name in self.watched if name != "step"]:
+            columns[f"{WATCHED}{name}"] = sparse = [""] * self.done
+            for step, value in zip(self.watched["step"], self.watched[name]):
+                sparse[int(step) - 1] = f"{value:.7g}"
         text = io.StringIO(newline="")
         writer = csv.writer(text)
         writer.writerow(columns)
@@ -203,7 +216,11 @@ class Run:
         if found.step > self.steps:
             raise DataError(f"{path}: has {found.step} steps done, this run ends after {self.steps}")
         self.done, self._good = found.step, path
-        self.history = {name: array("d", values) for name, values in found.history.items()}
+        columns = {name: array("d", values) for name, values in found.history.items()}
+        self.history = {name: values for name, values in columns.items() if not name.startswith(WATCHED)}
+        self.watched = {
+            name.removeprefix(WATCHED): v for name, v in columns.items() if name not in self.history
+        }
         beside = checkpoint.in_folder(self.folder) if self.folder else []
         if path in beside:  # earlier ones with the same settings are of this run; others are left alone
             self._saved = [p for p in beside[: beside.index(path)] if _settings_of(p) == found.settings] + [
@@ -217,7 +234,10 @@ class Run:
             self._saved.pop(0).unlink(missing_ok=True)
 
     def _read(self) -> None:
-        """Move the pending figures to the history, and stop at the first that is not finite."""
+        """Move the pending figures to the history, and stop at the first logged one that is not finite."""
+        watched, self._pending_watched = self._pending_watched, []
+        for name, value in (item for figures in watched for item in figures.items()):
+            self.watched.setdefault(name, array("d")).append(float(value))
         pending, self._pending = self._pending, []
         for step, values in pending:
             for name, value in values.items():

@@ -34,6 +34,7 @@ SHOWN = {
     "08": "08_dense_gan/samples.png",
     "10": "10_dense_inpainting/repairs.png",
     "12": "12_evaluating_gans/sets.png",
+    "15": "15_bug_gallery/the_balance.png",
 }
 D_COLOUR, G_COLOUR = "C0", "C1"
 
