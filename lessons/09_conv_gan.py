@@ -17,6 +17,7 @@ import numpy as np
 from npgan import checkpoint, data, networks, show, verdict
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
+from npgan.distributed import synchronise
 from npgan.lesson import Lesson
 from npgan.metrics.samples import accuracy, class_report, generate, sliced_wasserstein, train_classifier
 from npgan.optim import Adam, MovingAverage, linear_decay
@@ -32,8 +33,9 @@ lesson = Lesson(
     device=True,
     resume=True,
     generate=True,
+    ranks=True,
 )
-args, rng = lesson.args, lesson.rng
+args, rng, ranks = lesson.args, lesson.rng, lesson.ranks
 
 # %% [markdown]
 # ## The two networks
@@ -123,16 +125,21 @@ print("\ndiscriminator\n" + discriminator.summary(train.shape))
 #
 # The run saves all that the rounds change every 30 seconds, at the end and after Ctrl-C; `--resume` goes on from
 # there as if nothing had happened, to the same bits (`npgan/checkpoint.py`).
+#
+# `mpiexec -n 2 python lessons/09_conv_gan.py` plays the same game in two processes, each with half of every batch.
+# That is what `ranks` stands for below; lesson 20 explains it. Without mpiexec there is one rank, this process.
 
 # %%
 lesson.step("Training")
 batch = 8 if args.quick else 64  # of noise
-generator_optimizer = Adam(generator.parameters(), linear_decay(2e-3, 0, args.steps, begin=args.steps // 2))
-discriminator_optimizer = Adam(
-    discriminator.parameters(), linear_decay(4e-4, 0, args.steps, begin=args.steps // 2)
-)
+for network in (generator, discriminator):
+    synchronise(network, ranks)
+generator_rate = linear_decay(2e-3, 0, args.steps, begin=args.steps // 2)
+discriminator_rate = linear_decay(4e-4, 0, args.steps, begin=args.steps // 2)
+generator_optimizer = Adam(generator.parameters(), generator_rate, ranks=ranks)
+discriminator_optimizer = Adam(discriminator.parameters(), discriminator_rate, ranks=ranks)
 average = MovingAverage(generator)
-batches = train.batches(min(batch, len(train)), rng)
+batches = train.batches(min(batch, len(train)), rng, ranks.part)
 fixed_noise = rng.standard_normal((64, LATENT), dtype=np.float32)
 untrained = generate(generator, rng.standard_normal((len(real), LATENT), dtype=np.float32), args.device)
 
@@ -163,9 +170,10 @@ run = Run(
     settings=lesson.settings(train),
     folder=args.out,
     resume=args.resume,
+    ranks=ranks,
 )
 for step in run:
-    noise = to_device(rng.standard_normal((batch, LATENT), dtype=np.float32), args.device)
+    noise = to_device(ranks.part(rng.standard_normal((batch, LATENT), dtype=np.float32)), args.device)
     batch_of_real = to_device(next(batches), args.device)
 
     fake = generator.forward(noise)
@@ -177,6 +185,7 @@ for step in run:
     if args.step or (step + 1) % max(1, args.steps // 40) == 0:
         frames.append(frame())
         lesson.save(show.enlarge(frames[-1], scale), "samples.png")
+ranks.leave()  # all but rank 0, which draws and judges
 
 # %% [markdown]
 # ## What it draws

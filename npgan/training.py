@@ -21,6 +21,7 @@ import numpy as np
 from npgan import checkpoint
 from npgan.backend import Array
 from npgan.claim import claim
+from npgan.distributed import Ranks
 from npgan.errors import DataError, TrainingError
 from npgan.lesson import pause
 from npgan.voice import printable, say, silence, warn
@@ -50,6 +51,8 @@ class Run:
         KEEP stay. A checkpoint that cannot be written is a warning, not the end: the next one may. Another process
         that would write in the folder gets a DataError (see npgan.claim).
     resume: a checkpoint, or a folder with some; the parts get its state, and the loop goes on after its step.
+    ranks: processes that share each batch. All start from rank 0's state; it alone writes. Figures are means over the
+        ranks. What asks one of them to stop stops all, after the same step.
 
     Ctrl-C lets the step under way end, saves and raises KeyboardInterrupt (a second one raises it at once). So do
     SIGTERM, a terminal that is closed (SIGHUP) and an output that nobody reads any more, which raise SystemExit.
@@ -68,8 +71,9 @@ class Run:
         settings: dict[str, Any] | None = None,
         folder: Path | None = None,
         resume: Path | None = None,
+        ranks: Ranks | None = None,
     ):
-        self.steps = steps
+        self.steps, self.ranks = steps, ranks or Ranks()
         self.step_through = step_through
         self.parts, self.settings, self.folder = parts or {}, settings or {}, folder
         self.done = 0  # steps
@@ -81,11 +85,12 @@ class Run:
         self._good: Path | None = None  # the last of them, or the one it goes on from
         self._warned = False  # that it diverges
         self._terminal = sys.stdout is not None and sys.stdout.isatty()
-        if folder is not None:
+        if folder is not None and self.ranks.rank == 0:
             self._claim = claim(folder)
             sweep(folder)
         if resume is not None:
             self._resume(checkpoint.find(resume))
+        self.ranks.broadcast(self.parts, self.settings)
 
     def __iter__(self) -> Iterator[int]:
         started = shown = saved = time.perf_counter()
@@ -101,10 +106,13 @@ class Run:
                     self.peak_memory.append(peak_memory())
                     last = self.done == self.steps
                     due = now - shown >= (0.5 if self._terminal else 10.0) or self.done == first + 1
-                    if last or due or self.step_through:
+                    show, save = self._agree(
+                        last or due or self.step_through, last or now - saved >= SAVE_SECONDS, stops
+                    )
+                    if show:
                         self._show((now - started) / (self.done - first))
                         shown = now
-                    if last or now - saved >= SAVE_SECONDS:
+                    if save:
                         self.save()
                         saved = time.perf_counter()
                     stops.obey()
@@ -144,9 +152,27 @@ class Run:
         """Write a checkpoint of the step that has just been done, after a look at its health."""
         self._read()
         self._check_parts()
-        if self.folder is not None:
+        if self.folder is not None and self.ranks.rank == 0:
             self._write()
         write_kept()  # pictures that the disk has not taken
+
+    def _agree(self, show: bool, save: bool, stops: "_Stops") -> tuple[bool, bool]:
+        """Let all ranks do what one of them wants: show, save, stop. The figures that are due become means."""
+        if self.ranks.size == 1:
+            return show, save
+        show, save, number = map(int, self.ranks.largest([show, save, stops.number]))
+        if number:
+            stops.number, stops.asked = (
+                number,
+                SystemExit(128 + number),
+            )  # of Ctrl-C too: mpiexec would comment on it
+        if show or save or number:
+            values = [[float(value) for value in step.values()] for _, step in self._pending]
+            means = self.ranks.mean(np.array(values))
+            self._pending = [
+                (step, dict(zip(logged, row.tolist()))) for (step, logged), row in zip(self._pending, means)
+            ]
+        return bool(show), bool(save)
 
     def _write(self) -> None:
         path = checkpoint.path_for(self.folder, self.done)
@@ -263,10 +289,12 @@ class _Stops:
     def __init__(self):
         self.at_once = False  # nothing is under way that has to end first
         self.asked: KeyboardInterrupt | SystemExit | None = None
+        self.number = 0  # of the signal that asked
 
     def remember(self, number: int, frame: object) -> None:
         again = self.asked is not None
         if not again:
+            self.number = number
             interrupt = number == signal.SIGINT
             self.asked = KeyboardInterrupt() if interrupt else SystemExit(128 + number)  # as a shell says it
         if self.at_once or (again and number == signal.SIGINT):
