@@ -16,7 +16,6 @@ in all, and how long that takes where nothing is computed in between.
 
 import argparse
 import copy
-import shutil
 import statistics
 import subprocess
 import sys
@@ -329,14 +328,12 @@ class Player:
 
 
 def launcher(ranks: int) -> list[str]:
-    """What starts a command as so many ranks; the mpiexec beside this Python, if there is one."""
+    """What starts a command as so many ranks."""
     if ranks == 1:
         return []
-    beside = Path(sys.executable).parent / "mpiexec"
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if found is None:
-        sys.exit("--ranks needs mpiexec: pip install 'npgan[mpi]'")
-    return [found, "-n", str(ranks)]
+    if distributed.mpiexec() is None:
+        sys.exit("--ranks needs mpi4py and mpiexec: pip install 'npgan[mpi]'")
+    return [distributed.mpiexec(), "-n", str(ranks)]
 
 
 def serve(name: str, count: int, library: str) -> None:

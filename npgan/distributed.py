@@ -16,11 +16,14 @@ MPI through the host. A process that no mpiexec has started is the only rank, an
 """
 
 import atexit
+import importlib.util
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +35,8 @@ from npgan.errors import DataError, RankError
 # What tells a process how many it was started with: MPICH, Intel's and Microsoft's MPI; Open MPI.
 SIZES, RANKS = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE"), ("PMI_RANK", "OMPI_COMM_WORLD_RANK")
 PATIENCE = 5.0  # seconds: rank 0 waits so long at its end for the others, which should be there already
-AFTER_YOU = 1.0  # seconds: what is wrong on all ranks, rank 0 has said by then
+AFTER_YOU = 2.0  # seconds: what is wrong on all ranks, rank 0 has said by then
+PASSED_ON = 0.5  # seconds: what a rank has said last, mpiexec has printed by then
 PIECE = 2**16  # numbers of shared gradients that are worked on at a time
 
 
@@ -249,6 +253,17 @@ def start() -> Ranks:
     return ranks
 
 
+def mpiexec() -> str | None:
+    """The path of mpiexec: beside this Python, where the package mpich puts it, or the system's.
+
+    None where there is none, or no mpi4py.
+    """
+    beside = Path(sys.executable).parent / "mpiexec"
+    if importlib.util.find_spec("mpi4py") is None:
+        return None
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
 def _mpi() -> Any:
     from mpi4py import MPI
 
@@ -301,5 +316,6 @@ def _abort(ranks: Ranks, code: int) -> None:
     """End all ranks, now; what has been said stays the last line."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
+    time.sleep(PASSED_ON)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI would add a line of its own
     ranks.comm.Abort(code)

@@ -3,10 +3,8 @@
 Needs the extra `mpi`; reported as skipped where it is not installed.
 """
 
-import importlib.util
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,16 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npgan import checkpoint
+from npgan import checkpoint, distributed
 
 ROOT = Path(__file__).parents[1]
 LESSON = ROOT / "lessons" / "09_conv_gan.py"
-BESIDE = Path(sys.executable).parent / "mpiexec"  # of the package mpich
-MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("mpi4py") is None or MPIEXEC is None,
-    reason="needs mpi4py and mpiexec: pip install 'npgan[mpi]'",
-)
+MPIEXEC = distributed.mpiexec()
+pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="needs mpi4py and mpiexec: pip install 'npgan[mpi]'")
 
 GAME = """
 import sys
@@ -215,7 +209,9 @@ def test_lesson_9_just_works_and_rank_0_alone_speaks_and_writes(tmp_path):
         for folder in (tmp_path, tmp_path / "alone")
     ]
     for name in ("d_loss", "g_loss"):
-        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=2e-3)
+        np.testing.assert_allclose(histories[0][name][:2], histories[1][name][:2], rtol=1e-4)
+        # then a LeakyReLU near its kink goes the other way in float32: 3e-4 were seen after three rounds
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=2e-2)
 
 
 def wait_for(condition, seconds: float = 60):
