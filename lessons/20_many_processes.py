@@ -23,21 +23,20 @@ from threading import Barrier, Thread
 import numpy as np
 from matplotlib.figure import Figure
 
-from npgan import data, distributed, networks
+from npgan import data, distributed, networks, optim
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.distributed import Ranks, synchronise
 from npgan.lesson import Lesson
 from npgan.losses import binary_cross_entropy
-from npgan.optim import Adam
 
 lesson = Lesson("20_many_processes", "Many processes")
 args = lesson.args
 
 # Settings, which the exercises change
 PARTS = (2, 4, 16)  # in how many a batch of 64 is cut, to see what that does to gradients
-MAKE = Adam  # the optimiser of the games with mistakes; SGD is the other one
+MAKE = optim.Adam  # the optimiser of the games with mistakes; optim.SGD is the other one
 WIDER = 1  # times as many channels in the calculated network: WIDER**2 times the numbers and the work
-AS_SHIPPED = (PARTS, MAKE, WIDER) == ((2, 4, 16), Adam, 1)
+AS_SHIPPED = (PARTS, MAKE, WIDER) == ((2, 4, 16), optim.Adam, 1)
 BATCH, LATENT, SHAPE = 64, 64, (28, 28, 1)
 ROUNDS = 4 if args.quick else 20
 RANKS = (2,) if args.quick else (2, 4)  # processes that are started with mpiexec
@@ -167,8 +166,8 @@ lesson.picture(figure, "gradients.png")
 #
 # Three things make k ranks with B / k samples each play the game of one process with B: the same start, the mean of
 # gradients, and BatchNormalization over all. Two ranks play 20 rounds of lesson 9's game, in float64, where rounding
-# is 1e-16, and we watch how far the generator's weights are from those of one process. Then the same with one
-# mistake each:
+# is 1e-16. We watch how far off the generator's weights are, as a part of the way that they have gone in the game of
+# one process. Then the same with one mistake each:
 #
 # - `same samples`: all have the same seed and draw the same, and nobody takes its own part: each sees the first
 #   half;
@@ -181,7 +180,7 @@ lesson.picture(figure, "gradients.png")
 
 # %%
 def play(ranks, wrong=""):
-    """The generator's weights after each round, (ROUNDS, numbers), and this rank's communicator."""
+    """The generator's weights before and after each round, (ROUNDS + 1, numbers), and the communicator."""
     rng = np.random.default_rng(args.seed)
     start = np.random.default_rng(args.seed + ranks.rank) if wrong == "another start" else rng
     generator = networks.normal_weights(networks.dcgan_generator(SHAPE, LATENT, start), start)
@@ -196,13 +195,13 @@ def play(ranks, wrong=""):
     times = ranks.size if wrong == "sum" else 1  # the mean of so many times the gradients is their sum
     loss = lambda *judged: [times * value for value in binary_cross_entropy(*judged)]  # noqa: E731
     batches = IMAGES_OF_THE_GAME.batches(BATCH_OF_THE_GAME, np.random.default_rng(args.seed), part)
-    seen = []
+    weights = [np.concatenate([p.value.ravel() for p in generator.parameters()])]
     for _ in range(ROUNDS):
         fake = generator.forward(part(rng.standard_normal((BATCH_OF_THE_GAME, LATENT))))
         discriminator_step(discriminator, next(batches).astype("float64"), fake, d_optimizer, loss)
         generator_step(generator, discriminator, fake, g_optimizer, loss)
-        seen.append(np.concatenate([p.value.ravel() for p in generator.parameters()]))
-    return np.stack(seen), ranks.comm
+        weights.append(np.concatenate([p.value.ravel() for p in generator.parameters()]))
+    return np.stack(weights), ranks.comm
 
 
 lesson.step("Twenty rounds, right and wrong")
@@ -212,10 +211,10 @@ one, _ = play(Ranks())
 MISTAKES = ("same samples", "sum", "each normalises by its own part", "another start")
 away = {}
 figure = Figure(figsize=(7.5, 4.2))
-axes = figure.add_subplot(xlabel="rounds", ylabel="distance from the game of one process", yscale="log")
+axes = figure.add_subplot(xlabel="rounds", ylabel="off, as a part of the way gone", yscale="log")
 for wrong in ("", *MISTAKES):
     (weights, comm), *_ = on_ranks(2, lambda ranks: play(ranks, wrong))  # noqa: B023
-    away[wrong] = [distance(a, b) for a, b in zip(weights, one)]
+    away[wrong] = [distance(a - one[0], b - one[0]) for a, b in zip(weights[1:], one[1:])]
     axes.plot(range(1, ROUNDS + 1), away[wrong], label=wrong or "right", linewidth=1 if wrong else 2.5)
     print(f"{wrong or 'right':32s} after {ROUNDS} rounds: {away[wrong][-1]:.0e}")
     if not wrong:
@@ -390,13 +389,12 @@ lesson.end()
 #   ends the rest.
 # - **All must do the same.** A rank that skips a step, since its own loss looks odd, leaves the others waiting.
 # - **GPUs.** CuPy's arrays go from GPU to GPU by NCCL, NVIDIA's Allreduce. By MPI they take the way over the host,
-#   and the stream is synchronised first, for MPI would send what is not computed yet. There was no GPU to measure
-#   it.
+#   and the stream is synchronised first, for MPI would send what is not computed yet. No GPU was there to time it.
 #
 # ## Exercises
 #
 # 1. `PARTS = (2, 8, 32)`: by what factor does the error of the gradients grow from 2 parts to 8, and to 32?
-# 2. `MAKE = SGD` (of `npgan.optim`): how far is `sum` after the first round, against Adam? Adam divides by the size
-#    of the gradients; what does a factor of 2 in all of them do there?
+# 2. `MAKE = optim.SGD`: how far off is `sum` after the first round (`away["sum"][0]`), and with Adam? Adam divides
+#    by the size of the gradients; what does a factor of 2 in all of them do there?
 # 3. `WIDER = 4`: the calculated networks have 16 times the weights and 16 times the work. On each network, is it
 #    faster to have more ranks than before, or fewer? Which parts of T(k) have grown?

@@ -29,6 +29,7 @@ SHOWN = {
     "07_whole_game": "07_whole_game/snapshots.png",
     "08": "08_dense_gan/samples.png",
     "10": "10_dense_inpainting/repairs.png",
+    "20": "20_many_processes/mistakes.png",
 }
 D_COLOUR, G_COLOUR = "C0", "C1"
 

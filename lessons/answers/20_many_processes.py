@@ -1,0 +1,29 @@
+"""Answers for lesson 20: smaller parts, a sum in place of a mean with plain descent, and larger networks."""
+
+from answers import Answers
+
+answers = Answers("20_many_processes")
+
+answers.exercise(1, "Smaller parts")
+names = answers.lesson({"PARTS = (2, 4, 16)  #": "PARTS = (2, 8, 32)  #"})
+errors = names["errors"]
+for size in (8, 32):
+    answers.between(f"{size} parts against 2", errors[size, False] / errors[2, False], 1.1, 6)
+answers.below("32 parts, normalised by all ranks", errors[32, True], 1e-12)
+# Parts of 2 images still have 196 or 49 values a channel, pixels of one image: alike, but not the same. So the error
+# grows more slowly than the parts shrink.
+
+answers.exercise(2, "A sum in place of a mean")
+answers.between("Adam: off after the first round", names["away"]["sum"][0], 0, 0.05)
+names = answers.lesson({"MAKE = optim.Adam  #": "MAKE = optim.SGD  #"})
+answers.between("SGD: off after the first round", names["away"]["sum"][0], 0.9, 1.3)
+# Adam's step is mean / root of mean square: a factor of 2 in the gradients is in both, and goes out but for epsilon.
+# To plain descent it is twice the rate: it goes twice as far, so it is off by the whole way. (D's step was twice as
+# long as well, and what it teaches G has changed a little: hence not quite 1.)
+
+answers.exercise(3, "Wider networks")
+before, names = names["best"], answers.lesson({"WIDER = 1  #": "WIDER = 4  #"})
+for name in ("10 Gbit/s", "1 Gbit/s"):
+    answers.between(f"{name}: ranks", names["best"][name], before[name], 64)
+# The work and the gradients' numbers grow by 16, the latency of the short messages does not: so more ranks pay, as
+# far as the bandwidth allows.
