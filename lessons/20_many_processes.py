@@ -145,7 +145,9 @@ for place, size in enumerate(PARTS):
     for together, colour in ((False, "C1"), (True, "C0")):
         found = gradients_of_parts(size, together)
         errors[size, together] = distance(found, whole)
-        label = f"{'all ranks' if together else 'each rank'}: {errors[size, together]:.0e} off"
+        label = (
+            f"all ranks: {errors[size, together]:.0e}" if together else f"each: {errors[size, together]:.0%}"
+        )
         axes.plot(whole[::7], (found - whole)[::7], ".", color=colour, markersize=2, label=label)
     axes.set_title(f"{size} parts of {BATCH // size}")
     axes.legend(loc="upper left", title="normalised by")
@@ -158,9 +160,8 @@ figure.tight_layout()
 lesson.picture(figure, "gradients.png")
 
 # %% [markdown]
-# The smaller the parts, the less they are like each other, and the larger the error: 7%, 9% and 16% of the
-# gradient's length (seed 0). That is no rounding but another game. It need not be a worse one; but what comes out
-# then depends on the number of ranks, and settings that were good with 2 need not be with 16.
+# The smaller the parts, the less are they alike, and the larger the error: 7%, 9% and 16% of the gradient's length
+# (seed 0). That is another game. It need not be a worse one; but what comes out depends on the number of ranks.
 #
 # ## The whole game, and the usual mistakes
 #
@@ -169,8 +170,7 @@ lesson.picture(figure, "gradients.png")
 # is 1e-16. We watch how far off the generator's weights are, as a part of the way that they have gone in the game of
 # one process. Then the same with one mistake each:
 #
-# - `same samples`: all have the same seed and draw the same, and nobody takes its own part: each sees the first
-#   half;
+# - `same samples`: all draw the same, having one seed, and nobody takes its own part: each sees the first half;
 # - `sum`: the gradients are added up, and not divided by the number of ranks;
 # - `each normalises by its own part`: as above;
 # - `another start`: each draws first weights of its own. The gradients' means are of two different networks.
@@ -180,7 +180,7 @@ lesson.picture(figure, "gradients.png")
 
 # %%
 def play(ranks, wrong=""):
-    """The generator's weights before and after each round, (ROUNDS + 1, numbers), and the communicator."""
+    """The generator's weights before and after each round, (ROUNDS + 1, numbers); the communicator."""
     rng = np.random.default_rng(args.seed)
     start = np.random.default_rng(args.seed + ranks.rank) if wrong == "another start" else rng
     generator = networks.normal_weights(networks.dcgan_generator(SHAPE, LATENT, start), start)
@@ -219,7 +219,6 @@ for wrong in ("", *MISTAKES):
     print(f"{wrong or 'right':32s} after {ROUNDS} rounds: {away[wrong][-1]:.0e}")
     if not wrong:
         messages, numbers = comm.messages / ROUNDS, comm.numbers / ROUNDS
-axes.grid(alpha=0.3)
 axes.legend(fontsize=8)
 lesson.picture(figure, "mistakes.png")
 
@@ -343,13 +342,14 @@ NETWORKS = {
 sizes = np.array(list(parts_alone))
 each, fixed = np.maximum(np.polyfit(sizes, list(parts_alone.values()), 1), 1e-6) * WIDER**2  # seconds
 ks = np.array([1, 2, 4, 8, 16, 32, 64])
-times, best = {}, {}
+times, gains, worth = {}, {}, {}
 for name, (late, wide) in NETWORKS.items():
     talk = messages * late * np.log2(ks) + 2 * (ks - 1) / ks * 4 * numbers * WIDER**2 / wide
     times[name] = fixed + each * BATCH / ks + talk
-    best[name] = int(ks[np.argmin(times[name])])
-    gain = times[name][0] / times[name].min()
-    print(f"{name:22s} fastest with {best[name]:2d} ranks, {gain:.1f} times as fast as one")
+    gains[name] = times[name][0] / times[name]
+    worth[name] = int(ks[gains[name] >= ks / 2].max())
+    gain = f"64 ranks are {gains[name][-1]:.1f} times as fast as one"
+    print(f"{name:22s} {gain}; above {worth[name]}, more than half is wasted")
 figure = Figure(figsize=(7.5, 4.2))
 axes = figure.add_subplot(xlabel="ranks, each on its own core", ylabel="ms", xscale="log", yscale="log")
 for name in NETWORKS:
@@ -358,35 +358,35 @@ axes.plot(ks, 1e3 * (fixed + each * BATCH) / ks, color="grey", linestyle=":", la
 if WIDER == 1:
     axes.plot(list(measured), 1e3 * np.array(list(measured.values())), "kx", label="measured")
 axes.set_xticks(ks, map(str, ks))
-axes.grid(alpha=0.3)
 axes.legend(fontsize=8)
 lesson.picture(figure, "ranks.png")
 
 # %% [markdown]
-# ## Checks
+# The more ranks, the less is left to share, while the messages stay. With the slow network the gradients' 1.6 MB, out
+# and back, take up to 29 ms: as long as 19 images took one process (98 ms for 64, on a busy machine). Above 4 ranks
+# more than half was wasted there, above 32 with the fast one. Crosses far above the curves are ranks that found no
+# core of their own, as here, where other programs ran on both.
 #
-# Measured with seeds 0, 1 and 2.
+# ## Checks
 
 # %%
 lesson.step("Checks")
 for size in PARTS:
     assert errors[size, True] < 1e-12  # 2e-15 or less
-    assert errors[size, False] > 0.01  # 8% with 2 parts, more with more
-assert away[""][-1] < 1e-10  # 2e-13 after 20 rounds
+    assert errors[size, False] > 0.01  # 7% with 2 parts, more with more
+assert away[""][-1] < 1e-10  # 6e-13 after 20 rounds
 if AS_SHIPPED:
-    assert min(away[wrong][-1] for wrong in MISTAKES) > 1e-4
-assert messages == 18 and round(numbers) > 234_177
+    assert min(away[wrong][-1] for wrong in MISTAKES) > 0.01  # `sum` has 0.05 after 4 rounds, 0.4 after 20
+assert messages == 18
 lesson.end()
 
 # %% [markdown]
 # ## What else there is to it
 #
-# - **Rank 0 alone speaks, draws and writes**; the others would write the same files. At the start all get rank 0's
-#   state. Since random numbers are drawn alike on all, its checkpoint says everything: what 2 ranks began goes on
-#   with 4, or 1.
-# - **They end together.** Who waits for a message that does not come waits for ever. So all ask each other in every
-#   round whether one has been told to stop; an error on any ends all, with one line; and if one is killed, mpiexec
-#   ends the rest.
+# - **Rank 0 alone speaks, draws and writes**; the others would write the same files. All start from rank 0's state.
+#   Since random numbers are drawn alike on all, its checkpoint says everything: what 2 ranks began goes on with 4.
+# - **They end together.** Who waits for a message that does not come waits for ever. So in every round all ask if
+#   one has been told to stop; an error on any ends all, with one line; if one is killed, mpiexec ends the rest.
 # - **All must do the same.** A rank that skips a step, since its own loss looks odd, leaves the others waiting.
 # - **GPUs.** CuPy's arrays go from GPU to GPU by NCCL, NVIDIA's Allreduce. By MPI they take the way over the host,
 #   and the stream is synchronised first, for MPI would send what is not computed yet. No GPU was there to time it.
@@ -396,5 +396,5 @@ lesson.end()
 # 1. `PARTS = (2, 8, 32)`: by what factor does the error of the gradients grow from 2 parts to 8, and to 32?
 # 2. `MAKE = optim.SGD`: how far off is `sum` after the first round (`away["sum"][0]`), and with Adam? Adam divides
 #    by the size of the gradients; what does a factor of 2 in all of them do there?
-# 3. `WIDER = 4`: the calculated networks have 16 times the weights and 16 times the work. On each network, is it
-#    faster to have more ranks than before, or fewer? Which parts of T(k) have grown?
+# 3. `WIDER = 4`: the calculated networks have 16 times the weights and the work. What are 64 ranks worth now, with
+#    each network? Which parts of T(k) have grown?

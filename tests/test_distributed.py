@@ -296,6 +296,15 @@ def play(ranks, folder):
     return run
 
 
+def test_a_run_gives_all_ranks_the_start_of_rank_0(tmp_path):
+    def act(ranks):
+        rng = np.random.default_rng(ranks.rank)
+        training.Run(1, parts={"rng": rng}, folder=tmp_path, ranks=ranks)
+        return rng.random()
+
+    assert len(set(thread_ranks.run(3, act))) == 1
+
+
 def test_figures_are_means_and_rank_0_alone_writes(tmp_path, monkeypatch):
     written = []
     save = checkpoint.save
