@@ -17,12 +17,14 @@ MPI through the host. A process that no mpiexec has started is the only rank, an
 
 import atexit
 import importlib.util
-import math
+import mmap
 import os
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,11 @@ class Ranks:
     """The processes that train together: how many there are (`size`), which this is (`rank`), what they exchange.
 
     comm: a communicator with the methods of mpi4py's; None: this process alone.
+    one_machine: the ranks may be on one machine; where they are, gradients are shared in its memory, not sent.
     """
 
-    def __init__(self, comm: Any = None):
-        self.comm = comm
+    def __init__(self, comm: Any = None, one_machine: bool = False):
+        self.comm, self._one_machine = comm, one_machine
         self.rank, self.size = (comm.Get_rank(), comm.Get_size()) if comm is not None else (0, 1)
         self._nccl: Any = None
 
@@ -116,8 +119,11 @@ class Ranks:
 
     def gradients(self, parameters: Sequence[Any]) -> "Gradients":
         """The gradients of parameters in one flat array, for their mean: in memory that all share, or to be sent."""
-        shared = self._shared_memory(parameters) if self.size > 1 else None
-        return Gradients(self, parameters, shared)
+        host = all(array_module(p.value) is np for p in parameters)
+        nbytes = sum(p.value.nbytes for p in parameters)
+        return Gradients(
+            self, parameters, self._shared_memory(nbytes) if host and self._one_machine else None
+        )
 
     def use_gpus(self) -> None:
         """Give each rank a GPU of its machine, and NCCL to all if there is one for each."""
@@ -135,17 +141,18 @@ class Ranks:
         if self.rank > 0:
             raise SystemExit(0)
 
-    def _shared_memory(self, parameters: Sequence[Any]) -> Any:
-        """A window of memory with room for each rank's gradients; None where not all see it, or memory is short."""
-        value = parameters[0].value
-        nbytes = sum(p.value.nbytes for p in parameters)
-        if array_module(value) is not np or not hasattr(self.comm, "Split_type"):
-            return None
-        mpi = _mpi()
-        beside = self.comm.Split_type(mpi.COMM_TYPE_SHARED).Get_size() == self.size
-        if self.largest([not beside or 2 * self.size * nbytes > _free_shared_memory()])[0]:
-            return None
-        return mpi.Win.Allocate_shared(nbytes, value.itemsize, comm=self.comm)
+    def _shared_memory(self, nbytes: int) -> mmap.mmap | None:
+        """Memory that all ranks see, `nbytes` for each; None where not all see it, or there is not so much."""
+        path = self.comm.bcast(_create_memory(nbytes * self.size) if self.rank == 0 else None, root=0)
+        memory = None
+        with suppress(OSError):
+            if path is not None:
+                with open(path, "r+b") as file:
+                    memory = mmap.mmap(file.fileno(), nbytes * self.size)
+        (failed,) = self.largest([memory is None])  # and by now all have opened it
+        if self.rank == 0 and path is not None:
+            os.unlink(path)  # the memory lives on as long as a rank that has it, however that ends
+        return None if failed else memory
 
 
 class Gradients:
@@ -155,20 +162,18 @@ class Gradients:
     even send one: each has its array in memory that all see, and adds up its share of all arrays.
     """
 
-    def __init__(self, ranks: Ranks, parameters: Sequence[Any], window: Any = None):
-        self.ranks, self.parameters, self._window = ranks, list(parameters), window
+    def __init__(self, ranks: Ranks, parameters: Sequence[Any], memory: mmap.mmap | None = None):
+        self.ranks, self.parameters, self.in_shared_memory = ranks, list(parameters), memory is not None
         value = self.parameters[0].value
         if any(p.value.dtype != value.dtype for p in self.parameters):
             raise ValueError("gradients: the parameters have more than one dtype")
         size = sum(p.value.size for p in self.parameters)
-        self._all = [
-            array_module(value).zeros(size, dtype=value.dtype)
-        ]  # one array for each rank that is seen
-        if window is not None:
-            seen = (window.Shared_query(rank)[0] for rank in range(ranks.size))
-            self._all = [np.frombuffer(memory, value.dtype, size) for memory in seen]
-            window.Lock_all()
-        self.flat = self._all[ranks.rank if window is not None else 0]
+        if memory is None:
+            self._all = [array_module(value).zeros(size, dtype=value.dtype)]
+        else:
+            starts = (rank * size * value.itemsize for rank in range(ranks.size))
+            self._all = [np.frombuffer(memory, value.dtype, size, start) for start in starts]  # of each rank
+        self.flat = self._all[ranks.rank if memory is not None else 0]
         self._views, start = [], 0
         for parameter in self.parameters:
             stop = start + parameter.value.size
@@ -179,12 +184,12 @@ class Gradients:
     def mean(self) -> None:
         """Replace every gradient by its mean over the ranks. All ranks call it, as often as each other."""
         self._gather()
-        if self._window is None:
+        if not self.in_shared_memory:
             self.ranks.mean(self.flat)
         else:
-            self._meet()  # all gradients are there
+            self.ranks.comm.Barrier()  # all gradients are there
             self._add_share()
-            self._meet()  # all sums are there
+            self.ranks.comm.Barrier()  # all means are there
 
     def _gather(self) -> None:
         """Bring in gradients that are not views of the array (yet)."""
@@ -192,11 +197,6 @@ class Gradients:
             if parameter.grad is not view:
                 view[...] = parameter.grad
                 parameter.grad = view
-
-    def _meet(self) -> None:
-        self._window.Sync()
-        self.ranks.comm.Barrier()
-        self._window.Sync()
 
     def _add_share(self) -> None:
         """Write the mean of this rank's share of the numbers to the arrays of all ranks."""
@@ -248,7 +248,7 @@ def start() -> Ranks:
         if isinstance(error, RankError):
             raise
         raise RankError(f"mpiexec needs mpi4py here ({error}): pip install 'npgan[mpi]'") from None
-    ranks = Ranks(comm)
+    ranks = Ranks(comm, one_machine=True)
     _end_together(ranks)
     return ranks
 
@@ -275,13 +275,20 @@ def _number(names: Sequence[str], otherwise: int) -> int:
     return int(found[0]) if found else otherwise
 
 
-def _free_shared_memory() -> float:
-    """Bytes; to write where none is left would kill the process. Without a limit where the system has another way."""
-    try:
-        found = os.statvfs("/dev/shm")
-    except (OSError, AttributeError):
-        return math.inf
-    return found.f_bavail * found.f_frsize
+def _create_memory(nbytes: int) -> str | None:
+    """The path of a file in memory (Linux has a folder of such); None where there is no room for it."""
+    with suppress(OSError):
+        handle, path = tempfile.mkstemp(prefix="npgan-", dir="/dev/shm")
+        try:
+            os.posix_fallocate(
+                handle, 0, nbytes
+            )  # now, for to write where none is left would kill the process
+            return path
+        except OSError:
+            os.unlink(path)
+        finally:
+            os.close(handle)
+    return None
 
 
 def _end_together(ranks: Ranks) -> None:

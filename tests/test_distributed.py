@@ -1,9 +1,11 @@
 """Ranks in one process, as threads: parts, means, BatchNormalization over all of them, gradients, the same start."""
 
 import copy
+import errno
 import inspect
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,6 +204,33 @@ def test_gradients_become_views_of_one_array_and_their_mean():
         return gradients.flat.tolist(), ranks.comm.table.messages
 
     assert thread_ranks.run(2, act)[1] == ([1.5] * 4 + [2.5] * 3, 1)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system has no folder of files in memory")
+@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("size, count", [(2, 1), (3, 2), (3, 7), (2, 2**17 + 3)])
+def test_in_shared_memory_the_mean_is_the_same_and_nothing_is_left_behind(size, count, room, monkeypatch):
+    before = sorted(Path("/dev/shm").glob("npgan-*"))
+    if not room:
+        monkeypatch.setattr(distributed.os, "posix_fallocate", raise_no_space)
+
+    def act(ranks):
+        parameter = Parameter(np.zeros(count, np.float32))
+        gradients = ranks.gradients([parameter])
+        for step in range(3):
+            parameter.zero_grad()
+            parameter.grad += np.arange(count) * (1 + step + ranks.rank)
+            gradients.mean()
+        return gradients.in_shared_memory, ranks.comm.table.messages, parameter.grad
+
+    for shared, messages, grad in thread_ranks.run(size, act, one_machine=True):
+        assert (shared, messages) == ((True, 0) if room else (False, 3))
+        np.testing.assert_allclose(grad, np.arange(count) * (3 + (size - 1) / 2), rtol=1e-6)
+    assert sorted(Path("/dev/shm").glob("npgan-*")) == before
+
+
+def raise_no_space(*arguments):
+    raise OSError(errno.ENOSPC, "no space left")
 
 
 def test_a_gradient_that_somebody_has_put_in_the_place_of_the_view_counts():

@@ -52,13 +52,13 @@ class Table:
         self.slots, self.barrier, self.messages = [None] * size, Barrier(size), 0
 
 
-def run(size, act):
+def run(size, act, **settings):
     """Call act(ranks) in a thread for each rank; return their results, or raise the first error."""
     table, results, errors = Table(size), [None] * size, []
 
     def body(rank):
         try:
-            results[rank] = act(Ranks(Communicator(table, rank)))
+            results[rank] = act(Ranks(Communicator(table, rank), **settings))
         except BaseException as error:
             errors.append(error)
             table.barrier.abort()
