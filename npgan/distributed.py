@@ -292,9 +292,10 @@ def _create_memory(nbytes: int) -> str | None:
 
 
 def _end_together(ranks: Ranks) -> None:
-    """Let only rank 0 speak, end all ranks where one fails, and let none leave before the last."""
+    """Let only rank 0 speak and listen, end all ranks where one fails, and let none leave before the last."""
     if ranks.rank > 0:
         sys.stdout, sys.stderr = open(os.devnull, "w"), open(os.devnull, "w")  # noqa: SIM115
+        sys.stdin = open(os.devnull)  # noqa: SIM115  # what is typed goes to rank 0; another would wait for ever
     report = sys.excepthook
 
     def fail(kind, error, trace) -> None:

@@ -162,10 +162,9 @@ class Run:
             return show, save
         show, save, number = map(int, self.ranks.largest([show, save, stops.number]))
         if number:
-            stops.number, stops.asked = (
-                number,
-                SystemExit(128 + number),
-            )  # of Ctrl-C too: mpiexec would comment on it
+            stops.asked = SystemExit(
+                128 + number
+            )  # for Ctrl-C too: on a KeyboardInterrupt mpiexec would comment
         if show or save or number:
             values = [[float(value) for value in step.values()] for _, step in self._pending]
             means = self.ranks.mean(np.array(values))

@@ -71,10 +71,11 @@ def environment(**more) -> dict:
     return os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1", "NPGAN_THREADS": "1"} | more
 
 
-def mpiexec(ranks: int, *command, seconds: float = 120) -> subprocess.CompletedProcess:
+def mpiexec(ranks: int, *command, seconds: float = 120, typed: str = "") -> subprocess.CompletedProcess:
     """What `ranks` Python processes have printed, and how they ended."""
     return subprocess.run(
         [MPIEXEC, "-n", str(ranks), sys.executable, *map(str, command)],
+        input=typed,
         env=environment(),
         capture_output=True,
         text=True,
@@ -299,3 +300,9 @@ def test_rank_0_does_not_wait_for_ever_for_a_rank_that_waits_for_it():
 def test_ranks_that_leave_wait_asleep_until_rank_0_is_done():
     done = mpiexec(2, "-c", START + "time.sleep(0 if ranks.rank else 1.5)\nranks.leave()\nprint('last')")
     assert (done.returncode, done.stdout, done.stderr) == (0, "last\n", "")
+
+
+def test_rank_0_alone_waits_for_what_is_typed():
+    code = START + "from npgan.lesson import pause\nprint(pause(''))\nranks.mean(np.ones(1))\nprint('end')"
+    done = mpiexec(2, "-c", code, typed="3\n", seconds=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "3\nend\n", "")
