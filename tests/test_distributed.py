@@ -450,6 +450,29 @@ def test_nccl_takes_arrays_of_cupy_where_they_are_and_nobody_waits(events):
     assert events == ["NCCL"] and strict_cupy.counters.synchronisations == strict_cupy.counters.uploads == 0
 
 
+@pytest.mark.parametrize("gpus, beside", [(2, 2), (1, 2), (4, 2)])
+def test_nccl_serves_where_each_rank_has_a_gpu_of_its_own(events, gpus, beside, monkeypatch):
+    monkeypatch.setattr(strict_cupy._state, "devices", gpus)
+    started = []
+    group = types.ModuleType("cupyx.distributed")
+    group.init_process_group = lambda size, rank, **how: started.append((size, rank, how)) or "NCCL"
+    monkeypatch.setitem(sys.modules, "cupyx", types.ModuleType("cupyx"))
+    monkeypatch.setitem(sys.modules, "cupyx.distributed", group)
+    monkeypatch.setattr(distributed, "_mpi", lambda: types.SimpleNamespace(COMM_TYPE_SHARED=0))
+
+    def act(ranks):
+        ranks.comm.Split_type = lambda kind: ranks.comm  # all are on this machine
+        ranks.use_gpus()
+        return ranks._nccl
+
+    found = thread_ranks.run(beside, act)
+    each = {"backend": "nccl", "use_mpi": True}
+    assert found == [("NCCL" if gpus >= beside else None)] * beside
+    assert sorted(started, key=lambda call: call[1]) == (
+        [(2, 0, each), (2, 1, each)] if gpus >= beside else []
+    )
+
+
 @pytest.mark.parametrize("by", ["NCCL", "MPI"])
 def test_a_network_on_the_device_trains_with_ranks_as_on_the_host(events, by, rng):
     x, target = rng.standard_normal((2, 6, 3))

@@ -306,3 +306,16 @@ def test_rank_0_alone_waits_for_what_is_typed():
     code = START + "from npgan.lesson import pause\nprint(pause(''))\nranks.mean(np.ones(1))\nprint('end')"
     done = mpiexec(2, "-c", code, typed="3\n", seconds=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\nend\n", "")
+
+
+def test_the_benchmarks_ranks_compute_what_one_does_and_say_what_they_exchange():
+    code = f"import sys\nsys.path.insert(0, {str(ROOT / 'benchmarks')!r})\nimport bench_vs_torch as b\n"
+    name = "inpainting GAN 28x28x1"
+    assert float(printed(2, f"{code}b.assert_ranks_parity({name!r}, 4)")) < 1e-9
+    done = mpiexec(2, "-c", f"{code}b.serve({name!r}, 4, 'npgan')", typed="3\n0\n")
+    assert done.returncode == 0 and done.stderr == ""
+    (seconds, memory), (times, numbers, spent) = (
+        map(float, line.split()) for line in done.stdout.splitlines()
+    )
+    assert 0 < spent < seconds + 1 and memory > 40
+    assert times == 18 and numbers > 700_000  # 2 of gradients, 16 of normalisation
