@@ -363,9 +363,9 @@ lesson.picture(figure, "ranks.png")
 
 # %% [markdown]
 # The more ranks, the less is left to share, while the messages stay. With the slow network the gradients' 1.6 MB, out
-# and back, take up to 29 ms: as long as 19 images took one process (98 ms for 64, on a busy machine). Above 4 ranks
-# more than half was wasted there, above 32 with the fast one. Crosses far above the curves are ranks that found no
-# core of their own, as here, where other programs ran on both.
+# and back, take up to 28 ms, as long as 12 to 18 images took one process (159 and 98 ms for 64, twice on a busy
+# machine): above 4 ranks more than half was wasted there, above 8 with the fast one. Crosses far above the curves are
+# ranks that found no core of their own, as here, where other programs ran on both.
 #
 # ## Checks
 

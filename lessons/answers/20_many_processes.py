@@ -22,8 +22,20 @@ answers.between("SGD: off after the first round", names["away"]["sum"][0], 0.9, 
 # long as well, and what it teaches G has changed a little: hence not quite 1.)
 
 answers.exercise(3, "Wider networks")
-before, names = names["gains"], answers.lesson({"WIDER = 1  #": "WIDER = 4  #"})
+names = answers.lesson({"WIDER = 1  #": "WIDER = 4  #"})
+
+
+def gain(name, wider):
+    """How many times as fast as one 64 ranks are; for both widths from the times that this run has measured."""
+    fixed, each = wider**2 * names["fixed"] / 4**2, wider**2 * names["each"] / 4**2
+    latency, bandwidth = names["NETWORKS"][name]
+    talk = names["messages"] * latency * 6 + 2 * 63 / 64 * 4 * wider**2 * names["numbers"] / bandwidth
+    return (fixed + 64 * each) / (fixed + each + talk)
+
+
 for name in ("10 Gbit/s", "1 Gbit/s"):
-    answers.between(f"{name}: 64 ranks, against before", names["gains"][name][-1] / before[name][-1], 0.9, 5)
+    answers.between(f"{name}: times as fast as one, WIDER = 1", gain(name, 1), 0.2, 64)
+    answers.between(f"{name}: WIDER = 4, as a part of that", gain(name, 4) / gain(name, 1), 1, 16)
+answers.below("the lesson's own figure", abs(gain(name, 4) / names["gains"][name][-1] - 1), 1e-9)
 # Work and gradients have grown alike, by 16; the latency of the short messages has not, so they count for less. What
 # is lost to bandwidth is lost as before. (`fixed` has grown too: most of it is Adam, which each rank does for all.)
