@@ -121,9 +121,8 @@ class Ranks:
         """The gradients of parameters in one flat array, for their mean: in memory that all share, or to be sent."""
         host = all(array_module(p.value) is np for p in parameters)
         nbytes = sum(p.value.nbytes for p in parameters)
-        return Gradients(
-            self, parameters, self._shared_memory(nbytes) if host and self._one_machine else None
-        )
+        memory = self._shared_memory(nbytes) if host and self._one_machine else None
+        return Gradients(self, parameters, memory)
 
     def use_gpus(self) -> None:
         """Give each rank a GPU of its machine, and NCCL to all if there is one for each."""
@@ -204,9 +203,7 @@ class Gradients:
         mine, *others = self._all[ranks.rank :] + self._all[: ranks.rank]
         share = -(-len(mine) // ranks.size)
         end = min(len(mine), (ranks.rank + 1) * share)
-        for start in range(
-            ranks.rank * share, end, PIECE
-        ):  # so much stays in the cache from one pass to the next
+        for start in range(ranks.rank * share, end, PIECE):  # pieces that stay in the cache
             part = slice(start, min(start + PIECE, end))
             total = mine[part]
             for other in others:
