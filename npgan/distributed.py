@@ -142,6 +142,7 @@ class Ranks:
 
     def _shared_memory(self, nbytes: int) -> mmap.mmap | None:
         """Memory that all ranks see, `nbytes` for each; None where not all see it, or there is not so much."""
+        self.comm.Barrier()  # all are here, so the file has its name for a moment only, whoever is killed
         path = self.comm.bcast(_create_memory(nbytes * self.size) if self.rank == 0 else None, root=0)
         memory = None
         with suppress(OSError):
