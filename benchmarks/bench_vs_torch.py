@@ -1,11 +1,17 @@
 """The same training step in npgan and in PyTorch: first that both compute the same, then how long each takes.
 
     python benchmarks/bench_vs_torch.py            # needs torch, which npgan itself never does
+    python benchmarks/bench_vs_torch.py --ranks 2  # npgan as two processes (needs the extra mpi), PyTorch as it is
 
 Each has a process of its own. They take turns, A B A B, so that what else the machine does falls on both; the ratio
 is taken pair by pair and its median shown. PyTorch runs eagerly, in its default NCHW layout, on as many threads as
 there are cores; its discriminator's weights need no gradient during the generator's step, as here. Peak memory is
 the resident set of its process.
+
+With --ranks each of npgan's processes computes with its part of the batch, BatchNormalization normalises by all of it
+and gradients are averaged (npgan/distributed.py), after asserting that together they compute what one process does.
+Their memory is the sum over them. "exchange" is what they send each other in a step: how many times, how many numbers
+in all, and how long that takes where nothing is computed in between.
 """
 
 import argparse
@@ -14,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +29,7 @@ from games import Drawing, Game, Repairing
 from memory import peak_so_far
 from networks import WORKLOADS, Inpainter
 
+from npgan import distributed
 from npgan.adversarial import penalise
 from npgan.backend import Status
 from npgan.layers import (
@@ -285,12 +293,12 @@ def assert_penalty_parity() -> float:
 
 
 class Player:
-    """A process that plays a workload's game with one library, and does nothing else until it is told to."""
+    """Processes that play a workload's game with one library, and do nothing else until they are told to."""
 
-    def __init__(self, name: str, count: int, library: str):
+    def __init__(self, name: str, count: int, library: str, ranks: int = 1):
         code = f"import bench_vs_torch as b; b.serve({name!r}, {count}, {library!r})"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", code],
+            [*launcher(ranks), sys.executable, "-c", code],
             cwd=Path(__file__).parent,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -299,12 +307,16 @@ class Player:
 
     def turn(self, steps: int) -> tuple[float, float]:
         """Play so many steps; return the median seconds of all but the first, and the peak memory so far in MB."""
+        return tuple(map(float, self.ask(steps)[:2]))
+
+    def ask(self, steps: int) -> list[str]:
+        """What `serve` answers: the same two, and with 0 steps what the ranks exchange (see `exchange`)."""
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
             raise RuntimeError("the benchmark's process has died; what it said stands above")
-        return tuple(float(word) for word in answer.split())
+        return answer.split()
 
     def __enter__(self) -> "Player":
         return self
@@ -315,28 +327,112 @@ class Player:
         self.process.wait()
 
 
+def launcher(ranks: int) -> list[str]:
+    """What starts a command as so many ranks."""
+    if ranks == 1:
+        return []
+    if distributed.mpiexec() is None:
+        sys.exit("--ranks needs mpi4py and mpiexec: pip install 'npgan[mpi]'")
+    return [distributed.mpiexec(), "-n", str(ranks)]
+
+
 def serve(name: str, count: int, library: str) -> None:
-    """What the process of a Player does."""
-    rng = np.random.default_rng(0)
+    """What a process of a Player does."""
+    ranks, rng = distributed.start(), np.random.default_rng(0)
     ours = WORKLOADS[name](rng)
-    game = ours.start() if library == "npgan" else TORCH[type(ours)](ours)
-    batch = ours.draw(count, rng)
-    for line in sys.stdin:
+    game = ours.start(ranks=ranks) if library == "npgan" else TORCH[type(ours)](ours)
+    batch = [ranks.part(array) for array in ours.draw(count, rng)]
+    while (steps := next_turn(ranks)) is not None:
         times = []
-        for _ in range(int(line)):
+        for _ in range(steps):
             start = time.perf_counter()
             game.step(*batch)
             times.append(time.perf_counter() - start)
-        print(statistics.median(times[1:]), peak_so_far(), flush=True)  # the first step finds cold caches
+        memory = peak_so_far() * ranks.size if ranks.size == 1 else sum(ranks.comm.allgather(peak_so_far()))
+        if steps == 0:
+            print(*exchange(ranks, lambda: game.step(*batch)), flush=True)
+        else:
+            print(statistics.median(times[1:]), memory, flush=True)  # the first step finds cold caches
 
 
-def time_pairs(name: str, count: int, seconds: float) -> list[list[tuple[float, float]]]:
-    """What the turns of npgan and of PyTorch returned, pair by pair, for about `seconds` in all."""
-    with Player(name, count, "npgan") as ours, Player(name, count, "torch") as theirs:
+def next_turn(ranks: distributed.Ranks) -> int | None:
+    """The steps that the next line of rank 0's input asks for; None at its end. The others wait for it asleep.
+
+    MPI waits at full speed, on a core that is the other library's now.
+    """
+    if ranks.rank == 0:
+        line = sys.stdin.readline()
+        for other in range(1, ranks.size):
+            ranks.comm.send(line, other)
+    else:
+        while not ranks.comm.Iprobe(source=0):
+            time.sleep(0.0005)
+        line = ranks.comm.recv(source=0)
+    return int(line) if line else None
+
+
+def exchange(ranks: distributed.Ranks, step: Callable[[], object]) -> tuple[int, int, float]:
+    """How often the ranks exchange numbers in a step, how many in all, and the median seconds of nothing but that."""
+    done: list[tuple[Callable[[], object], int]] = []
+    mean, mean_of_gradients = distributed.Ranks.mean, distributed.Gradients.mean
+
+    def noted_mean(self, array):
+        copied = array.copy()
+        done.append((lambda: mean(self, copied), array.size))
+        return mean(self, array)
+
+    def noted_mean_of_gradients(self):
+        done.append((lambda: mean_of_gradients(self), self.flat.size))
+        distributed.Ranks.mean = mean  # it may be what gradients travel by
+        mean_of_gradients(self)
+        distributed.Ranks.mean = noted_mean
+
+    distributed.Ranks.mean, distributed.Gradients.mean = noted_mean, noted_mean_of_gradients
+    step()
+    distributed.Ranks.mean, distributed.Gradients.mean = mean, mean_of_gradients
+    times = []
+    for _ in range(20):
+        ranks.comm.Barrier()
+        start = time.perf_counter()
+        for again, _ in done:
+            again()
+        times.append(time.perf_counter() - start)
+    return len(done), sum(size for _, size in done), statistics.median(times)
+
+
+def assert_ranks_parity(name: str, count: int) -> None:
+    """Together the ranks compute what one process does: float64, 3 steps, losses and weights equal to 1e-9.
+
+    Rank 0 prints the worst difference.
+    """
+    ranks, worst = distributed.start(), 0.0
+    rng = np.random.default_rng(0)
+    alone = WORKLOADS[name](rng).start(dtype=np.float64)
+    together = copy.deepcopy(alone).start(dtype=np.float64, ranks=ranks)
+    for _ in range(3):
+        batch = [array.astype(np.float64) for array in alone.draw(count, rng)]
+        losses = ranks.mean(np.array(together.step(*map(ranks.part, batch)), dtype=np.float64))
+        for a, b in zip(losses, alone.step(*batch), strict=True):
+            worst = max(worst, abs(float(a - b)) / abs(float(b)))
+    pairs = ((together.generator, alone.generator), (together.discriminator, alone.discriminator))
+    for ours, one in pairs:
+        for name_of, array in one.arrays().items():
+            size = np.linalg.norm(array)
+            worst = max(worst, np.linalg.norm(ours.arrays()[name_of] - array) / size if size > 0 else 0.0)
+    assert worst < 1e-9, f"{name}: {ranks.size} ranks and one differ by {worst:.1e}"
+    print(worst, flush=True)
+
+
+def time_pairs(
+    name: str, count: int, seconds: float, ranks: int = 1
+) -> tuple[list[list[tuple[float, float]]], list[str]]:
+    """What the turns of npgan and of PyTorch returned, pair by pair, for about `seconds` in all; the exchange."""
+    with Player(name, count, "npgan", ranks) as ours, Player(name, count, "torch") as theirs:
         guess = max(player.turn(3)[0] for player in (ours, theirs))  # warm-up as well
         steps = max(4, round(0.7 / guess))
         pairs = max(5, round(seconds / (2 * steps * guess)))
-        return [[player.turn(steps) for player in (ours, theirs)] for _ in range(pairs)]
+        found = [[player.turn(steps) for player in (ours, theirs)] for _ in range(pairs)]
+        return found, ours.ask(0) if ranks > 1 else []
 
 
 def main() -> None:
@@ -344,7 +440,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps of each")
     parser.add_argument("--only", default="", help="only the workloads whose names contain this")
     parser.add_argument("--batch", type=int, help="images in a batch (default: each workload's own)")
+    parser.add_argument("--ranks", type=int, default=1, help="as how many processes npgan plays (default 1)")
     args = parser.parse_args()
+    launcher(args.ranks)
     try:
         import torch
     except ImportError:
@@ -352,25 +450,43 @@ def main() -> None:
     theirs = f"PyTorch {torch.__version__} on {torch.get_num_threads()} threads; float32"
     print(timing.machine(Status(False, theirs)))
     print(f"gradients of penalties on gradients: parity {assert_penalty_parity():.0e}")
+    ours = f"npgan as {args.ranks} processes; " if args.ranks > 1 else ""
+    more, line = (" exchange: times, numbers, ms |", "---|") if args.ranks > 1 else ("", "")
     print(
-        "\n| workload | batch | parity | npgan ms | PyTorch ms | ratio (10%..90%) "
-        "| npgan MB | PyTorch MB | ratio |\n|---|---|---|---|---|---|---|---|---|"
+        f"{ours}\n| workload | batch | parity | npgan ms | PyTorch ms | ratio (10%..90%) "
+        f"| npgan MB | PyTorch MB | ratio |{more}\n|---|---|---|---|---|---|---|---|---|{line}"
     )
     for name, make_game in WORKLOADS.items():
         if args.only not in name:
             continue
         count = args.batch or make_game(np.random.default_rng(0)).batch
-        parity = assert_parity(name, count)
-        pairs = np.array(time_pairs(name, count, 6 if args.quick else 30))  # pair, library, seconds or MB
+        parity = max(assert_parity(name, count), ranks_parity(name, count, args.ranks))
+        found, exchanged = time_pairs(name, count, 6 if args.quick else 30, args.ranks)
+        pairs = np.array(found)  # pair, library, seconds or MB
         ours, theirs = 1e3 * np.median(pairs[:, :, 0], axis=0)
         low, ratio, high = np.percentile(pairs[:, 0, 0] / pairs[:, 1, 0], (10, 50, 90))
         memory, torch_memory = pairs[-1, :, 1]
         print(
             f"| {name} | {count} | {parity:.0e} | {ours:.1f} | {theirs:.1f} "
             f"| **{ratio:.2f}** ({low:.2f}..{high:.2f}) | {memory:.0f} | {torch_memory:.0f} "
-            f"| {memory / torch_memory:.2f} |",
+            f"| {memory / torch_memory:.2f} |"
+            + (" {}, {:,}, {:.2f} |".format(*exchange_figures(exchanged)) if exchanged else ""),
             flush=True,
         )
+
+
+def ranks_parity(name: str, count: int, ranks: int) -> float:
+    """What `assert_ranks_parity` finds among so many ranks; 0 for one."""
+    if ranks == 1:
+        return 0.0
+    code = f"import bench_vs_torch as b; b.assert_ranks_parity({name!r}, {count})"
+    command = [*launcher(ranks), sys.executable, "-c", code]
+    return float(subprocess.run(command, cwd=Path(__file__).parent, check=True, capture_output=True).stdout)
+
+
+def exchange_figures(answer: list[str]) -> tuple[int, int, float]:
+    """Times, numbers and milliseconds, of what `exchange` has printed."""
+    return int(answer[0]), int(answer[1]), 1e3 * float(answer[2])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import numpy as np
 
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import Array, array_module
+from npgan.distributed import Ranks, synchronise
 from npgan.inpainting import inpainting_step
 from npgan.layers import Layer
 from npgan.optim import Adam
@@ -24,12 +25,16 @@ class Game:
         self.generator, self.discriminator = generator, discriminator
         self.shape, self.latent = shape, latent
 
-    def start(self, device: str = "numpy", dtype: type = np.float32) -> "Game":
-        """Convert the networks and make their optimisers; return the game, ready for `step`."""
+    def start(self, device: str = "numpy", dtype: type = np.float32, ranks: Ranks | None = None) -> "Game":
+        """Convert the networks and make their optimisers; return the game, ready for `step`.
+
+        ranks: processes that share each batch; `step` is then given this one's part.
+        """
         for network in (self.generator, self.discriminator):
             network.to(device).astype(dtype)
-        self.g_optimizer = Adam(self.generator.parameters(), **self.g_adam)
-        self.d_optimizer = Adam(self.discriminator.parameters(), **self.d_adam)
+            synchronise(network, ranks or Ranks())
+        self.g_optimizer = Adam(self.generator.parameters(), **self.g_adam, ranks=ranks)
+        self.d_optimizer = Adam(self.discriminator.parameters(), **self.d_adam, ranks=ranks)
         return self
 
     def draw(self, count: int, rng: np.random.Generator) -> list[np.ndarray]:

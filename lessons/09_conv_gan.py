@@ -17,6 +17,7 @@ import numpy as np
 from npgan import checkpoint, data, live, networks, show, verdict
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device
+from npgan.distributed import synchronise
 from npgan.lesson import Lesson
 from npgan.losses import binary_cross_entropy
 from npgan.metrics.samples import accuracy, class_report, generate, sliced_wasserstein, train_classifier
@@ -37,8 +38,9 @@ lesson = Lesson(
     live=True,
     resume=True,
     generate=True,
+    ranks=True,
 )
-args, rng = lesson.args, lesson.rng
+args, rng, ranks = lesson.args, lesson.rng, lesson.ranks
 
 # %% [markdown]
 # ## The two networks
@@ -136,6 +138,8 @@ print("\ndiscriminator\n" + discriminator.summary(train.shape))
 #
 # `--live` opens a window with the samples, the losses and a distance to real images (the next part explains it), with
 # pause, and stop, which saves. `--step` waits after each part of a round and says which arrays it has changed.
+# `mpiexec -n 2 python lessons/09_conv_gan.py` plays the same game in two processes, each with half of every batch.
+# That is what `ranks` stands for below; lesson 20 explains it. Without mpiexec there is one rank, this process.
 
 # %%
 lesson.step("Training")
@@ -146,10 +150,12 @@ def rate(start: float):
     return linear_decay(start, 0, args.steps, begin=args.steps // 2) if FALLS else start
 
 
-generator_optimizer = Adam(generator.parameters(), rate(2e-3))
-discriminator_optimizer = Adam(discriminator.parameters(), rate(4e-4))
+for network in (generator, discriminator):
+    synchronise(network, ranks)
+generator_optimizer = Adam(generator.parameters(), rate(2e-3), ranks=ranks)
+discriminator_optimizer = Adam(discriminator.parameters(), rate(4e-4), ranks=ranks)
 average = MovingAverage(generator)
-batches = train.batches(min(batch, len(train)), rng)
+batches = train.batches(min(batch, len(train)), rng, ranks.part)
 fixed_noise = rng.standard_normal((64, LATENT), dtype=np.float32)
 untrained = generate(generator, rng.standard_normal((len(real), LATENT), dtype=np.float32), args.device)
 
@@ -201,9 +207,10 @@ run = Run(
     settings=lesson.settings(train),
     folder=args.out,
     resume=args.resume,
+    ranks=ranks,
 )
 for step in run:
-    noise = to_device(rng.standard_normal((batch, LATENT), dtype=np.float32), args.device)
+    noise = to_device(ranks.part(rng.standard_normal((batch, LATENT), dtype=np.float32)), args.device)
     batch_of_real = to_device(next(batches), args.device)
 
     fake = generator.forward(noise)
@@ -218,6 +225,7 @@ for step in run:
         lesson.save(show.enlarge(frames[-1], scale), "samples.png")
 if run.window:
     run.window.stay()
+ranks.leave()  # all but rank 0, which draws and judges
 
 # %% [markdown]
 # ## What it draws

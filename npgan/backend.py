@@ -91,6 +91,28 @@ def synchronize(device: str) -> None:
         cupy.cuda.get_current_stream().synchronize()
 
 
+def take_gpu(place: int, processes: int) -> bool:
+    """Use GPU number `place` of this machine from now on, one for each of so many processes on it.
+
+    Where there are fewer GPUs, processes share them, and the answer is False.
+    """
+    import cupy
+
+    count = cupy.cuda.runtime.getDeviceCount()
+    cupy.cuda.Device(place % count).use()
+    return processes <= count and cupy.cuda.nccl.available
+
+
+def nccl(size: int, rank: int) -> Any:
+    """NCCL's communicator of `size` processes, of which this is number `rank`, each with a GPU of its own.
+
+    MPI, which has started them, tells them of each other.
+    """
+    from cupyx.distributed import init_process_group
+
+    return init_process_group(size, rank, backend="nccl", use_mpi=True)
+
+
 def gpu_status() -> Status:
     """Find out whether CuPy can compute here: import it, count devices, run a tiny computation.
 

@@ -15,6 +15,10 @@ class TrainingError(ArithmeticError):
     """A training whose losses or weights are no longer finite; the message says where it went wrong."""
 
 
+class RankError(RuntimeError):
+    """Processes that cannot train together; the message says why."""
+
+
 def printable(text: str) -> str:
     r"""`text` with line breaks, control characters and bytes that are no text written out, as in `\x1b`.
 

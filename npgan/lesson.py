@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from npgan import backend, checkpoint, show
+from npgan import backend, checkpoint, distributed, show
 from npgan.claim import claim
 from npgan.data.images import Images
 from npgan.errors import DataError
@@ -72,6 +72,7 @@ GROUPS = {
             help="do not train: repair these (what --data takes) with the weights of the checkpoint of --resume",
         ),
     },
+    "ranks": {},  # no flag: mpiexec may start the lesson as several processes
 }
 
 
@@ -85,8 +86,9 @@ class Lesson:
         lesson.end()
 
     A lesson asks for groups of flags by keyword, as GROUPS lists them: `steps=6000` (with `quick_steps`, for --quick)
-    where it trains, `data="glyphs"` where it loads images, `device=True`, `live=True`, `resume=True`, `generate=True`
-    and `repair=True`. `flags` (name -> help) adds flags of its own, each with a value, None where it is not given.
+    where it trains, `data="glyphs"` where it loads images, `device=True`, `live=True`, `resume=True`,
+    `generate=True`, `repair=True`, and `ranks=True` where mpiexec may start it. `flags` (name -> help) adds flags of
+    its own, each with a value, None where it is not given.
 
     `line` has flags as one would type them behind the script's name, for notebooks, which have no command line. Where
     there is one, its flags come after those of `line`, and win.
@@ -94,6 +96,7 @@ class Lesson:
     The parsed flags are `lesson.args`; `args.steps` is already the number to run, with --quick or without. With
     --resume the flags that are not given, --out too, are those of the run that goes on; `args.resume` is its
     checkpoint or None. No other run can write in the output folder while this one lives (see npgan.claim).
+    `lesson.ranks` are the processes that run it together (see npgan.distributed); rank 0 alone speaks and writes.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Lesson:
         **groups: str | int | bool | None,
     ):
         prepare()
+        self.ranks = distributed.start()
         if unknown := groups.keys() - GROUPS.keys():
             raise TypeError(f"Lesson: no group of flags is called {', '.join(sorted(unknown))}")
         self.name, self._own = name, flags or {}
@@ -120,8 +124,9 @@ class Lesson:
             self._steps_given = self.args.quick
             self.args.steps = quick_steps if self.args.quick else self._groups["steps"]
         self._check(parser)
-        self._claim = claim(self.args.out)
-        sweep(self.args.out)
+        if self.ranks.rank == 0:
+            self._claim = claim(self.args.out)
+            sweep(self.args.out)
         self.rng = self._random_numbers()
         self._folders: dict[str, Path] = {}  # name -> where `pictures` writes
         self._started = time.perf_counter()
@@ -130,6 +135,10 @@ class Lesson:
             say("--quick: a short run, to see that all works; the text describes the full one")
         if not __debug__:
             say("python -O: the checks of this lesson are turned off")
+        if self.ranks.size > 1:
+            say(f"{self.ranks.size} ranks share each batch")
+        if self._asked_of_a_checkpoint() != [None, None]:
+            self.ranks.leave()
 
     # Flags
 
@@ -177,6 +186,8 @@ class Lesson:
                 parser.error(f"--{name} {str(value)!r} has control characters in it, rename it")
             if name in ("generate", "repair") and value is not None and args["resume"] is None:
                 parser.error(f"--{name} needs --resume: the checkpoint whose weights {name}")
+        if self.ranks.size > 1 and args.get("live"):
+            parser.error("--live is for one process: start it without mpiexec")
         if args["step"] and args.get("live"):
             parser.error("--step waits at the terminal and --live in its window: take one of them")
         if args.get("channels") not in (None, 1, 3):  # as a checkpoint may say
@@ -189,8 +200,12 @@ class Lesson:
                 self.args.device, line = backend.choose_device(self.args.device)
         except (ValueError, backend.DeviceError) as error:
             parser.error(str(error))
+        if self.ranks.size > 1 and "ranks" not in self._groups:
+            parser.error("runs in one process; 09_conv_gan.py is the one for mpiexec")
         if "device" in args:
             say(line)
+            if self.args.device == "cupy":
+                self.ranks.use_gpus()
         try:
             self.args.out.mkdir(parents=True, exist_ok=True)
         except (OSError, UnicodeEncodeError) as error:
@@ -265,12 +280,15 @@ class Lesson:
         With --generate and --repair a file says what shape the images have, and so how large the network is. Then no
         more are drawn at once than the file's largest array has, or 2**20: larger weights are not in it.
         """
-        given = [getattr(self.args, name, None) for name in ("generate", "repair")]
         random = np.random.default_rng(self.args.seed)
-        if given == [None, None]:
+        if self._asked_of_a_checkpoint() == [None, None]:
             return random
         most = max(math.prod(shape) for shape, _ in checkpoint.arrays(self.args.resume).values())
         return _Bounded(random.bit_generator, max(most, 2**20), self.args.resume)
+
+    def _asked_of_a_checkpoint(self) -> list[int | str | None]:
+        """What --generate and --repair ask for: no training."""
+        return [getattr(self.args, name, None) for name in ("generate", "repair")]
 
     # Voice
 
@@ -289,7 +307,8 @@ class Lesson:
 
     def _save(self, content: bytes, name: str) -> Path:
         path = self.args.out / name
-        write_or_keep(path, content)
+        if self.ranks.rank == 0:
+            write_or_keep(path, content)
         return path
 
     def picture(self, picture: Figure | np.ndarray, name: str) -> None:

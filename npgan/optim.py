@@ -8,6 +8,7 @@ import numpy as np
 
 from npgan import backend, fast
 from npgan.backend import Array, array_module
+from npgan.distributed import Ranks
 from npgan.fast import blas_on_one_thread, faster
 from npgan.layers.base import Layer, Parameter
 
@@ -21,12 +22,12 @@ class Optimizer:
     parameters is `network.named_parameters()`, or a list, whose members are then named "0", "1" and so on. States
     are matched by these names. learning_rate is a number, or a schedule such as `linear_decay(...)` that gives it
     for each step. `memory[name][slot]` starts as zeros, on the parameter's device: make the optimiser after
-    `Layer.to`.
+    `Layer.to`. ranks: processes that share each batch; a step then takes the mean of their gradients.
     """
 
     slots: tuple[str, ...] = ()
 
-    def __init__(self, parameters: Parameters, learning_rate: float | Schedule):
+    def __init__(self, parameters: Parameters, learning_rate: float | Schedule, ranks: Ranks | None = None):
         named = isinstance(parameters, Mapping)
         self.parameters = dict(parameters if named else ((str(i), p) for i, p in enumerate(parameters)))
         name = type(self).__name__
@@ -40,6 +41,8 @@ class Optimizer:
             key: {slot: array_module(p.value).zeros_like(p.value) for slot in self.slots}
             for key, p in self.parameters.items()
         }
+        together = ranks is not None and ranks.size > 1
+        self._shared = ranks.gradients(list(self.parameters.values())) if together else None
 
     def rate(self) -> float:
         """The learning rate of the next step."""
@@ -47,6 +50,8 @@ class Optimizer:
 
     def step(self) -> None:
         """Change every parameter once, from the gradients that have been added up."""
+        if self._shared is not None:
+            self._shared.mean()
         rate = self.rate()
         self.steps += 1
         with blas_on_one_thread():
@@ -97,8 +102,9 @@ class SGD(Optimizer):
         learning_rate: float | Schedule = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
+        ranks: Ranks | None = None,
     ):
-        super().__init__(parameters, learning_rate)
+        super().__init__(parameters, learning_rate, ranks)
         if not 0 <= momentum < 1:
             raise ValueError(f"SGD: momentum must be in [0, 1), got {momentum!r}")
         if nesterov and momentum == 0:
@@ -150,8 +156,9 @@ class Adam(Optimizer):
         beta_1: float = 0.5,
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
+        ranks: Ranks | None = None,
     ):
-        super().__init__(parameters, learning_rate)
+        super().__init__(parameters, learning_rate, ranks)
         if not (0 <= beta_1 < 1 and 0 <= beta_2 < 1):
             raise ValueError(f"Adam: beta_1 and beta_2 must be in [0, 1), got {beta_1!r} and {beta_2!r}")
         if not epsilon > 0:

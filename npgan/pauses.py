@@ -44,10 +44,12 @@ class Stops:
     def __init__(self):
         self.at_once = False  # nothing is under way that has to end first
         self.asked: KeyboardInterrupt | SystemExit | None = None
+        self.number = 0  # of the signal that asked
 
     def remember(self, number: int, frame: object) -> None:
         again = self.asked is not None
         if not again:
+            self.number = number
             interrupt = number == signal.SIGINT
             self.asked = KeyboardInterrupt() if interrupt else SystemExit(128 + number)  # as a shell says it
         if self.at_once or (again and number == signal.SIGINT):

@@ -18,10 +18,11 @@ import numpy as np
 from npgan import checkpoint
 from npgan.backend import Array
 from npgan.claim import claim
+from npgan.distributed import Ranks
 from npgan.errors import DataError, TrainingError
 from npgan.lesson import in_notebook
 from npgan.live import RunWindow
-from npgan.pauses import StepThrough, stops_wait
+from npgan.pauses import StepThrough, Stops, stops_wait
 from npgan.voice import printable, say, silence, warn
 from npgan.whole_file import sweep, write_kept, write_or_keep
 
@@ -51,6 +52,8 @@ class Run:
         KEEP stay. A checkpoint that cannot be written is a warning, not the end: the next one may. Another process
         that would write in the folder gets a DataError (see npgan.claim).
     resume: a checkpoint, or a folder with some; the parts get its state, and the loop goes on after its step.
+    ranks: processes that share each batch. All start from rank 0's state; it alone writes. Figures are means over the
+        ranks. What asks one of them to stop stops all, after the same step.
 
     Ctrl-C lets the step under way end, saves and raises KeyboardInterrupt (a second one raises it at once). So do
     SIGTERM, a terminal that is closed (SIGHUP) and an output that nobody reads any more, which raise SystemExit.
@@ -70,8 +73,9 @@ class Run:
         settings: dict[str, Any] | None = None,
         folder: Path | None = None,
         resume: Path | None = None,
+        ranks: Ranks | None = None,
     ):
-        self.steps = steps
+        self.steps, self.ranks = steps, ranks or Ranks()
         self.parts, self.settings, self.folder = parts or {}, settings or {}, folder
         self.done = 0  # steps
         self.history: dict[str, array] = {}  # arrays of doubles: a fourth of the memory of a list
@@ -86,11 +90,12 @@ class Run:
         self.window = window
         self.waited = 0.0  # seconds at prompts and in a window's pause, which are no training
         self._terminal = in_notebook() or (sys.stdout is not None and sys.stdout.isatty())
-        if folder is not None:
+        if folder is not None and self.ranks.rank == 0:
             self._claim = claim(folder)
             sweep(folder)
         if resume is not None:
             self._resume(checkpoint.find(resume))
+        self.ranks.broadcast(self.parts, self.settings)
         self._seconds_per_step = 0.0
         self._stepper = StepThrough(self.parts) if step_through else None
 
@@ -111,10 +116,13 @@ class Run:
                     last = self.done == self.steps
                     due = now - shown >= (0.5 if self._terminal else 10.0) or self.done == first + 1
                     self._seconds_per_step = (now - started) / (self.done - first)
-                    if last or due or self._stepper is not None:
+                    show, save = self._agree(
+                        last or due or self._stepper is not None, last or now - saved >= SAVE_SECONDS, stops
+                    )
+                    if show:
                         self._show(self._seconds_per_step)
                         shown = now
-                    if last or now - saved >= SAVE_SECONDS:
+                    if save:
                         self.save()
                         saved = time.perf_counter() - self.waited
                     stops.obey()
@@ -171,9 +179,24 @@ class Run:
         """Write a checkpoint of the step that has just been done, after a look at its health."""
         self._read()
         self._check_parts()
-        if self.folder is not None:
+        if self.folder is not None and self.ranks.rank == 0:
             self._write()
         write_kept()  # pictures that the disk has not taken
+
+    def _agree(self, show: bool, save: bool, stops: Stops) -> tuple[bool, bool]:
+        """Let all ranks do what one of them wants: show, save, stop. The figures that are due become means."""
+        if self.ranks.size == 1:
+            return show, save
+        show, save, number = map(int, self.ranks.largest([show, save, stops.number]))
+        if number:
+            stops.asked = SystemExit(128 + number)  # for Ctrl-C too: mpiexec comments on a KeyboardInterrupt
+        if show or save or number:
+            values = [[float(value) for value in step.values()] for _, step in self._pending]
+            means = self.ranks.mean(np.array(values))
+            self._pending = [
+                (step, dict(zip(logged, row.tolist()))) for (step, logged), row in zip(self._pending, means)
+            ]
+        return bool(show), bool(save)
 
     def _write(self) -> None:
         path = checkpoint.path_for(self.folder, self.done)

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 
 from npgan.backend import DeviceError
-from npgan.errors import DataError, TrainingError
+from npgan.errors import DataError, RankError, TrainingError
 
 UNWRITTEN = (errno.EPIPE, errno.ENOSPC, errno.EIO)  # what writing to the output may end with
 
@@ -67,7 +67,7 @@ def report(kind, error, trace) -> None:
         if unwritten:
             silence()
             print(f"error: the output cannot be written ({error.strerror or error})", file=sys.stderr)
-        elif issubclass(kind, DataError | TrainingError | DeviceError):
+        elif issubclass(kind, DataError | RankError | TrainingError | DeviceError):
             print(f"error: {printable(error)}", file=sys.stderr)
         else:
             sys.__excepthook__(kind, error, trace)

@@ -456,7 +456,11 @@ def getDeviceProperties(device):
 
 class Device:
     def __init__(self, device=None):
-        getDeviceCount()
+        if not 0 <= (device or 0) < getDeviceCount():
+            raise CUDARuntimeError("cudaErrorInvalidDevice: invalid device ordinal")
+
+    def use(self):
+        return self
 
     def synchronize(self):
         counters.synchronisations += 1
@@ -508,5 +512,6 @@ for _value in (Generator, default_rng):
     _offer(f"random.{_value.__name__}", _value)
 for _value in (Device, Stream, get_current_stream):
     _offer(f"cuda.{_value.__name__}", _value)
+_offer("cuda.nccl.available", True)
 for _value in (CUDARuntimeError, getDeviceCount, getDeviceProperties):
     _offer(f"cuda.runtime.{_value.__name__}", _value)

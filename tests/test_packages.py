@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 NAMES = {"PIL": "pillow"}  # import -> package, where they differ
-OPTIONAL = {"cupy", "threadpoolctl", "IPython"}  # used where they are there
+OPTIONAL = {"cupy", "cupyx", "mpi4py", "threadpoolctl", "IPython"}  # used where they are there
 
 
 def test_every_import_of_the_package_is_a_declared_dependency():

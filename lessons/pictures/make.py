@@ -35,6 +35,7 @@ SHOWN = {
     "10": "10_dense_inpainting/repairs.png",
     "12": "12_evaluating_gans/sets.png",
     "15": "15_bug_gallery/the_balance.png",
+    "20": "20_many_processes/mistakes.png",
 }
 D_COLOUR, G_COLOUR = "C0", "C1"
 

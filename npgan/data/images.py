@@ -3,7 +3,7 @@
 import copy
 import math
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from npgan.errors import DataError
 # (smallest, largest, divisor, shift): what values may mean. The first that holds them all is meant.
 RANGES = ((0, 1, 0.5, -1.0), (-1, 1, 1.0, 0.0), (0, 255, 127.5, -1.0))
 ROUNDING = 1e-5  # values may pass the ends of their range by this part of it
+Part = Callable[[np.ndarray], np.ndarray]  # of the rows of a batch, one process's
 SCANNED_BYTES = 2 * 2**30  # more are not looked through
 
 
@@ -93,22 +94,23 @@ class Images:
         order = rng.permutation(len(self))
         return self.take(order[count:]), self.take(order[:count])
 
-    def batches(self, batch_size: int, rng: np.random.Generator) -> "Batches":
+    def batches(self, batch_size: int, rng: np.random.Generator, part: Part | None = None) -> "Batches":
         """Endless float32 batches (batch_size, h, w, c); each epoch is shuffled anew, its short rest dropped.
 
-        The order depends on `rng` alone: the same generator state gives the same batches.
+        The order depends on `rng` alone: the same generator state gives the same batches. part: which rows of a
+        batch are read and served, where several processes share it: `Ranks.part` (npgan/distributed.py).
         Raises DataError if the set is smaller than one batch.
         """
         if check_whole("batch_size", batch_size) > len(self):
             raise DataError(f"{self.name}: {len(self)} images do not fill one batch of {batch_size}")
-        return Batches(self, batch_size, rng)
+        return Batches(self, batch_size, rng, part)
 
 
 class Batches:
     """The iterator that `Images.batches` returns. It knows its place in the epoch, which is its state."""
 
-    def __init__(self, images: Images, batch_size: int, rng: np.random.Generator):
-        self.images, self.batch_size, self.rng = images, batch_size, rng
+    def __init__(self, images: Images, batch_size: int, rng: np.random.Generator, part: Part | None = None):
+        self.images, self.batch_size, self.rng, self._part = images, batch_size, rng, part
         self.order = np.arange(len(images))  # of this epoch
         self.position = len(images)  # how many of them have been served; all, so the first epoch comes next
 
@@ -120,7 +122,7 @@ class Batches:
             self.order, self.position = self.rng.permutation(len(self.order)), 0
         rows = self.order[self.position : self.position + self.batch_size]
         self.position += self.batch_size
-        return self.images[rows]
+        return self.images[rows if self._part is None else self._part(rows)]
 
     def state(self) -> dict[str, np.ndarray]:
         """The order of this epoch and the place in it; the generator keeps a state of its own."""

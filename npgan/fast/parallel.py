@@ -29,6 +29,8 @@ WORTH_A_THREAD = 2**22 if interpreter_lock() else 2**20  # bytes: a thread start
 MOST_THREADS = 1024
 AWAKE = 1e-3  # seconds: longer than a thread waits for work in the midst of a training step
 give_way = getattr(os, "sched_yield", lambda: sleep(0))  # Windows has no such call
+# How many processes of one training run on this machine, as MPICH and Open MPI say it to those that they start.
+LOCAL_RANKS = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
@@ -102,7 +104,10 @@ def pieces(count: int, bytes_each: int, share: bool = False) -> list[slice]:
 
 
 def threads() -> int:
-    """How many threads work: the environment's NPGAN_THREADS, or as many as this process has cores."""
+    """How many threads work: the environment's NPGAN_THREADS, or as many as this process has cores.
+
+    Processes that mpiexec has started side by side share the cores.
+    """
     wanted = os.environ.get("NPGAN_THREADS", "")
     if wanted:
         if not wanted.isdecimal() or not 1 <= int(wanted[:9]) <= MOST_THREADS:
@@ -110,7 +115,9 @@ def threads() -> int:
                 f"NPGAN_THREADS must be a whole number from 1 to {MOST_THREADS}, got {wanted!r:.40}"
             )
         return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    beside = max(int(os.environ.get(name) or 1) for name in LOCAL_RANKS)
+    return max(1, cores // beside)
 
 
 @lru_cache(maxsize=1)

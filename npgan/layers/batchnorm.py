@@ -4,6 +4,7 @@ import numpy as np
 
 from npgan import fast
 from npgan.backend import Array, array_module
+from npgan.distributed import Ranks
 from npgan.fast import faster
 from npgan.layers.base import Layer, Parameter, positive
 
@@ -46,6 +47,19 @@ def input_gradient(
     return dx.astype(dy.dtype, copy=False)
 
 
+def of_all_ranks(ranks: Ranks, mean: Array, variance: Array) -> tuple[Array, Array]:
+    """The moments of a whole batch, from those of this rank's part: parts are equally large, so E is a mean of means.
+
+    variance = E[x**2] - E[x]**2, where E[x**2] of a part is variance + mean**2. In float64, since both are large
+    where the mean is far from zero.
+    """
+    xp, precise = array_module(mean), (mean.astype(np.float64), variance.astype(np.float64))
+    first, second = ranks.mean(
+        xp.stack([precise[0], precise[1] + precise[0] ** 2])
+    )  # E[x], E[x**2]: (C), (C)
+    return first.astype(mean.dtype), xp.maximum(second - first**2, 0).astype(mean.dtype)
+
+
 class BatchNormalization(Layer):
     """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, channel by channel (Ioffe and Szegedy 2015).
 
@@ -61,17 +75,22 @@ class BatchNormalization(Layer):
 
     The first takes out of dy what would only move the mean, the second what would only change the variance: neither
     changes y. dgamma = sum(dy * u), dbeta = sum(dy). gamma starts at one, beta at zero.
+
+    ranks: processes that share each batch (npgan/distributed.py). All means above, forward and backward, are then
+    over all of them; dgamma and dbeta stay those of this rank's part, as every other gradient.
     """
 
     buffers = ("running_mean", "running_variance")
 
-    def __init__(self, channels: int, *, momentum: float = 0.8, epsilon: float = 1e-5):
+    def __init__(
+        self, channels: int, *, momentum: float = 0.8, epsilon: float = 1e-5, ranks: Ranks | None = None
+    ):
         if not 0 <= momentum < 1:
             raise ValueError(f"BatchNormalization: momentum must be in [0, 1), got {momentum!r}")
         if not epsilon > 0:
             raise ValueError(f"BatchNormalization: epsilon must be above 0, got {epsilon!r}")
         self.channels = positive("BatchNormalization: channels", channels)
-        self.momentum, self.epsilon = momentum, epsilon
+        self.momentum, self.epsilon, self.ranks = momentum, epsilon, ranks or Ranks()
         self.gamma = Parameter(np.ones(channels, np.float32))
         self.beta = Parameter(np.zeros(channels, np.float32))
         self.running_mean = np.zeros(channels, np.float32)
@@ -96,16 +115,20 @@ class BatchNormalization(Layer):
             self.beta.grad += dbeta
         if not use_batch:  # the running statistics do not depend on x
             return (dy * (self.gamma.value * inverse_std)).astype(dy.dtype, copy=False)
+        if self.ranks.size > 1:  # below they stand for two means, which are those of the whole batch
+            dbeta, dgamma = self.ranks.mean(array_module(dy).stack([dbeta, dgamma]))
         return input_gradient(dy, x, mean, inverse_std, self.gamma.value, dbeta, dgamma)
 
     def _batch_statistics(self, x: Array) -> tuple[Array, Array]:
         """Mean and variance of each channel; moves the running ones, unless frozen."""
-        if x.size // self.channels < 2:
+        if x.size // self.channels * self.ranks.size < 2:
             raise ValueError(
                 f"BatchNormalization: one value a channel has no variance (shape {tuple(x.shape)}); "
                 "train on a larger batch"
             )
         mean, variance = moments(x)
+        if self.ranks.size > 1:
+            mean, variance = of_all_ranks(self.ranks, mean, variance)
         if not self.frozen:
             for running, batch in ((self.running_mean, mean), (self.running_variance, variance)):
                 running *= self.momentum
