@@ -223,9 +223,9 @@ for step in run:
     if args.step or (step + 1) % max(1, args.steps // 40) == 0:
         frames.append(frame())
         lesson.save(show.enlarge(frames[-1], scale), "samples.png")
+ranks.leave()  # all but rank 0, which draws and judges
 if run.window:
     run.window.stay()
-ranks.leave()  # all but rank 0, which draws and judges
 
 # %% [markdown]
 # ## What it draws
