@@ -29,6 +29,10 @@ SHOWN = {
     "07_whole_game": "07_whole_game/snapshots.png",
     "08": "08_dense_gan/samples.png",
     "10": "10_dense_inpainting/repairs.png",
+    "13": "13_mode_collapse/dirac.png",
+    "13_grid": "13_mode_collapse/grid.png",
+    "13_remedies": "13_remedies/remedies.png",
+    "13_stacked_glyphs": "13_stacked_glyphs/samples.png",
 }
 D_COLOUR, G_COLOUR = "C0", "C1"
 
