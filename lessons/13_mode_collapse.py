@@ -75,14 +75,14 @@ AS_SHIPPED = (COINS, SLOW, PENALTY, WEIGHT) == (
 RATE, ROUNDS = 0.2, 200
 
 
-def dirac(*, in_turn=True, loss=generator_saturating, penalty=None):
-    """Play ROUNDS rounds from (theta, psi) = (1, 0): the path (ROUNDS + 1, 2)."""
+def dirac(*, start=(1.0, 0.0), in_turn=True, loss=generator_saturating, penalty=None):
+    """Play ROUNDS rounds from (theta, psi): the path (ROUNDS + 1, 2)."""
     generator, discriminator = (Dense(1, 1, bias=False).astype(np.float64) for _ in range(2))
-    generator.weight.value[...], discriminator.weight.value[...] = 1.0, 0.0
+    generator.weight.value[...], discriminator.weight.value[...] = start
     g_optimizer = optim.SGD(generator.parameters(), RATE)
     d_optimizer = optim.SGD(discriminator.parameters(), RATE)
     noise, real = np.ones((1, 1)), np.zeros((1, 1))  # G(1) = theta
-    path = [(1.0, 0.0)]
+    path = [start]
     for _ in range(ROUNDS):
         fake = generator.forward(noise)
         if in_turn:

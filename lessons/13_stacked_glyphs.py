@@ -59,14 +59,16 @@ classifier = train_classifier(
     train, train.labels[key], classes, rng, steps=60 if args.quick else 1500, device=args.device
 )
 right = accuracy(classifier, held_out[:], held_out.labels[key])
+share = np.bincount(images.labels[key], minlength=classes) / len(images)
+TRUE = np.einsum("i,j,k->ijk", share, share, share).ravel()  # of each mode, about 1/1,000
 print(f"classifier: {right:.1%} right on {len(held_out)} unseen digits; {classes**3} modes")
 lesson.picture(show.image_grid(data.stacked(train, 32, rng)[0], 16, scale=3), "real.png")
 
 # %% [markdown]
 # ## Three figures
 #
-# - **KL**, in nats: the sum of p log(p / q) over the modes, p their share among the samples, q = 1/1,000. Of N real
-#   samples it is about (1,000 - 1) / 2N, 0.019 of 26,000: that is its floor.
+# - **KL**, in nats: the sum of p log(p / q) over the modes, p their share among the samples, q among the data, about
+#   1/1,000 each. Of N real samples it is about (1,000 - 1) / 2N, 0.019 of 26,000: that is its floor.
 # - **Confidence**: the mean of the classifier's largest probability. Low where a sample is no digit.
 # - **Modes**: with at least one sample. Look at the table: noise of equal pixels "has" most of the modes! A
 #   classifier must answer, whatever it is shown, and one answer in 26,000 is enough. So KL and confidence come before
@@ -86,10 +88,10 @@ def score(samples) -> Score:
     single = samples.transpose(0, 3, 1, 2).reshape(3 * n, h, w, 1)
     probability = class_probabilities(classifier, single).reshape(n, 3, classes)
     mode = probability.argmax(axis=2) @ [classes**2, classes, 1]
-    counts = np.bincount(mode, minlength=classes**3)
-    share = counts[counts > 0] / n
-    kl = float((share * np.log(share * classes**3)).sum())
-    return Score(kl, float(probability.max(axis=2).mean()), len(share))
+    found = np.bincount(mode, minlength=classes**3) / n
+    seen = found > 0
+    kl = float((found[seen] * np.log(found[seen] / np.maximum(TRUE[seen], 1e-9))).sum())
+    return Score(kl, float(probability.max(axis=2).mean()), int(seen.sum()))
 
 
 lesson.step("Three figures")
