@@ -107,9 +107,13 @@ def test_the_game_clips_after_each_step_of_the_discriminator(lesson, monkeypatch
         bounds.append(max(float(np.abs(p.value).max()) for p in network.parameters()))
 
     monkeypatch.setitem(play.__globals__, "clip", noted)
-    play(lesson["Rules"](loss=wasserstein, clip=0.05, d_steps=2), 3, np.random.default_rng(0))
+    play(
+        lesson["Rules"](loss=wasserstein, clip=0.05, d_steps=2),
+        lambda rounds: rounds / 3,
+        np.random.default_rng(0),
+    )
     assert len(bounds) == 6 and max(bounds) <= np.float32(0.05)
-    play(lesson["Rules"](), 2, np.random.default_rng(0))
+    play(lesson["Rules"](), lambda rounds: rounds / 2, np.random.default_rng(0))
     assert len(bounds) == 6
 
 
@@ -117,8 +121,8 @@ def test_every_remedy_changes_the_game(lesson):
     """From one seed, each row of the table draws points of its own: no setting is without effect."""
     seen = {}
     for name, rules in lesson["REMEDIES"].items():
-        points = lesson["play"](rules, 4, np.random.default_rng(0))
-        assert points.shape == (2500, 2) and np.isfinite(points).all()
+        points, rounds = lesson["play"](rules, lambda rounds: rounds / 4, np.random.default_rng(0))
+        assert rounds == 4 and points.shape == (2500, 2) and np.isfinite(points).all()
         seen[points.tobytes()] = name
     assert len(seen) == len(lesson["REMEDIES"])
 
