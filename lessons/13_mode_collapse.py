@@ -6,7 +6,7 @@
 # and cure it, where all can be seen: with points of the plane (lesson 7). First comes the smallest game there is, of
 # two numbers, which shows why the players circle, and what stops them.
 #
-# Two scripts go on from here: `13_remedies.py` compares seventeen remedies at equal time, and
+# Two scripts go on from here: `13_remedies.py` compares twenty-one remedies at equal time, and
 # `13_stacked_glyphs.py` counts the thousand modes of pictures.
 
 # %%

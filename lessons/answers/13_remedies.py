@@ -20,10 +20,10 @@ def rows(names, rules, rounds=20 if QUICK else 2000):
 
 answers.exercise(1, "The ring")
 names = answers.lesson({"MIXTURE = Mixture.grid()  #": "MIXTURE = Mixture.ring()  #"}, "--quick")
-for remedy, low in (("plain", 3), ("packing of 4", 5), ("and coins", 8)):
+for remedy, low, high in (("plain", 0.3, 0.8), ("packing of 4", 0.01, 0.3), ("cured", 0.7, 1)):
     modes, share, *_ = rows(names, names["REMEDIES"][remedy])
-    answers.between(f"{remedy}: modes of 8", modes, low, 8, full=True)
-    answers.between(f"{remedy}: share of high quality", share, 0, 1, full=True)
+    answers.between(f"{remedy}: modes of 8", modes, 6, 8, full=True)
+    answers.between(f"{remedy}: share of high quality", share, low, high, full=True)
 
 answers.exercise(2, "A row of your own")
 names = answers.lesson({}, "--quick")
