@@ -214,7 +214,7 @@ lesson.picture(show.image_grid(np.concatenate(rows), 16, scale=3), "samples.png"
 # %% [markdown]
 # ## What it says
 #
-# MEASURED
+# STACKTEXT
 #
 # ## Checks, or a verdict
 
@@ -225,8 +225,12 @@ for name in scores:
 assert all(np.isfinite(samples).all() for samples in drawn.values())
 if lesson.shipped and CHECKED:
     assert right >= 0.98, "the classifier itself is not good enough to judge"
-    assert scores["real"].kl < 0.03 and scores["real"].modes == 1000
-    assert scores["shuffled pixels"].modes > 300, "modes alone deceive"
+    assert scores["real"].kl < 0.03 and scores["real"].modes == 1000  # 0.020
+    assert scores["uniform noise"].modes > 300 and scores["uniform noise"].kl > 1, "noise has modes"
+    assert scores["cured"].modes >= 990 and scores["cured"].kl <= 0.2, "the cured game leaves modes out"
+    assert scores["weak"].modes < 500, "a weak D lets G collapse"
+    assert scores["weak-cured"].modes >= 900 and scores["weak-cured"].kl < 0.5 * scores["weak"].kl
+    assert scores["weak-pairs"].modes > scores["weak"].modes + 200
     lesson.end()
 else:
     lesson.end(

@@ -25,7 +25,10 @@ answers.between("its KL", found.kl, lost, lost + 0.05, full=True)
 # it, 0.316 where a tenth are zeros; and the floor.
 
 answers.exercise(2, "Which half of the weak cure")
-for new, low, high in (("Game(4, 1e-3, 2e-3)", 0, 1000), ("Game(4, deviation=True)", 0, 1000)):
+for new, modes, kl in (
+    ("Game(4, 1e-3, 2e-3)", (850, 980), (0.5, 1.2)),
+    ("Game(4, deviation=True)", (930, 1000), (0.3, 0.8)),
+):
     names = answers.lesson(
         {
             "CHECKED = True  #": "CHECKED = False  #",
@@ -33,5 +36,7 @@ for new, low, high in (("Game(4, 1e-3, 2e-3)", 0, 1000), ("Game(4, deviation=Tru
             ONLY: 'for name in ("weak-cured",):\n    print',
         }
     )
-    answers.between(f"{new}: modes", names["scores"]["weak-cured"].modes, low, high, full=True)
-    answers.between(f"{new}: KL", names["scores"]["weak-cured"].kl, 0, 5, full=True)
+    answers.between(f"{new}: modes", names["scores"]["weak-cured"].modes, *modes, full=True)
+    answers.between(f"{new}: KL", names["scores"]["weak-cured"].kl, *kl, full=True)
+# Seed 0: 929 modes and KL 0.83 with the rates alone, 981 and 0.52 with the deviation alone, 982 and 0.52 with both
+# (105 and 4.35 with neither). So the deviation does nearly all of it, and the rates add nothing to it.
