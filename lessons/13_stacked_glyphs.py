@@ -214,7 +214,28 @@ lesson.picture(show.image_grid(np.concatenate(rows), 16, scale=3), "samples.png"
 # %% [markdown]
 # ## What it says
 #
-# STACKTEXT
+# Measured with seed 1, and in brackets what a run with seed 0 had: 26,000 samples, 3,000 rounds a game. The whole
+# lesson took about nine minutes on a core that other programs shared.
+#
+#                          KL             confidence       modes
+#     real                0.021 (0.021)   0.997 (0.996)   1000 (1000)
+#     one digit less      0.333 (0.332)   0.997 (0.996)    738  (729)
+#     shuffled pixels     1.181 (0.751)   0.698 (0.698)    879  (961)
+#     uniform noise       1.724 (2.148)   0.684 (0.696)    604  (589)
+#     plain               0.176 (0.187)   0.813 (0.828)    996 (1000)
+#     cured               0.124 (0.099)   0.822 (0.835)    999 (1000)
+#     weak                4.001 (4.352)   0.655 (0.705)     80  (105)
+#     weak-pairs          0.706 (0.832)   0.791 (0.801)    944  (911)
+#     weak-cured          0.724 (0.518)   0.779 (0.808)    930  (982)
+#
+# - **Modes alone deceive.** Digits whose pixels are shuffled "have" 961 modes, more than two of the GANs. KL puts
+#   them where they belong, and the confidence says why: it sees no digits.
+# - **A strong D needs no cure.** DCGAN's plain game finds 996 to 1,000 modes at this size; lesson 9's rates and
+#   average bring its shares a little nearer to even. With the deviation on top (seed 0, D's rate 0.001) KL was 0.124:
+#   nothing gained. What is left to do is the confidence, 0.82 of 1: digits that are not quite one.
+# - **A weak D does.** Then G draws 80 to 105 modes. To see how much samples differ brings 900 and more back, at the
+#   price of one feature; the loss of pairs with both penalties does as much without it. One of the two is enough, and
+#   which is better differs between the seeds. What D cannot see in one image it can see in four.
 #
 # ## Checks, or a verdict
 
