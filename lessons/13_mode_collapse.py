@@ -41,12 +41,7 @@ COINS = 8  # numbers of the cured generator's noise that are -1 or +1
 EAGER = 3  # steps of a discriminator that is too far ahead, for one of G
 PENALTY = (2e-2, 1e-3)  # weight of R1 and R2, at the beginning and at the end
 WEIGHT = 0.3  # of R1 in the game of two numbers
-AS_SHIPPED = (COINS, EAGER, PENALTY, WEIGHT) == (
-    8,
-    3,
-    (2e-2, 1e-3),
-    0.3,
-)  # else the checks at the end are left out
+AS_SHIPPED = (COINS, EAGER, PENALTY, WEIGHT) == (8, 3, (2e-2, 1e-3), 0.3)  # else no checks at the end
 
 # %% [markdown]
 # ## A game of two numbers
