@@ -318,6 +318,10 @@ print(
 #
 # A plain game is about 9 seconds of processor time, a cured one 13: a penalty costs about half a round.
 #
+# - The eager D, seed 0 on the grid: 56.1% of high quality, KL 1.98. It "finds" 16 modes, but nearly all points lie on
+#   a few: so read the KL. A game of 1,300 rounds ended with a single mode, at 85.6% of high quality. `13_remedies.py`
+#   has five seeds of it. The picture shows how: D says "generated" everywhere but at the modes. Only the modes that
+#   G's points have already come near pull at them; the others are out of sight.
 # - The plain game finds nearly all modes, more than in lesson 7: the kinks of the first layer are spread from the
 #   start, the rate falls late, and what is counted is an average. But its shares are uneven, and on the grid two of
 #   three points lie between the modes.
@@ -344,7 +348,8 @@ if AS_SHIPPED and lesson.shipped:
         assert means[name, "cured"][1] >= 0.9, f"{name}: {means[name, 'cured'][1]:.1%} of high quality"
         assert means[name, "cured"][1] > means[name, "plain"][1] + 0.1, name
         assert means[name, "cured"][2] < 0.5 * means[name, "plain"][2], f"{name}: shares no more even"
-    assert results["grid", "eager D"][0][0] <= 12, "no collapse"  # 1
+    # KL 1.98 and 0.42 with seed 0
+    assert results["grid", "eager D"][0][2] > 2 * results["grid", "plain"][0][2], "an eager D: no collapse"
 lesson.end()
 
 # %% [markdown]
