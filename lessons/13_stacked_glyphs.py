@@ -221,13 +221,13 @@ lesson.picture(show.image_grid(np.concatenate(rows), 16, scale=3), "samples.png"
 #
 #                          KL             confidence       modes
 #     real                0.021 (0.021)   0.997 (0.996)   1000 (1000)
-#     one digit less      0.333 (0.332)   0.997 (0.996)    738  (729)
-#     shuffled pixels     1.181 (0.751)   0.698 (0.698)    879  (961)
-#     uniform noise       1.724 (2.148)   0.684 (0.696)    604  (589)
-#     plain               0.176 (0.187)   0.813 (0.828)    996 (1000)
-#     cured               0.124 (0.099)   0.822 (0.835)    999 (1000)
-#     weak                4.001 (4.352)   0.655 (0.705)     80  (105)
-#     weak-pairs          0.706 (0.832)   0.791 (0.801)    944  (911)
+#     one digit less      0.333 (0.333)   0.997 (0.996)    738  (729)
+#     shuffled pixels     1.181 (0.738)   0.698 (0.698)    879  (961)
+#     uniform noise       1.724 (2.157)   0.684 (0.696)    604  (589)
+#     plain               0.176 (0.189)   0.813 (0.828)    996 (1000)
+#     cured               0.124 (0.101)   0.822 (0.835)    999 (1000)
+#     weak                4.001 (4.367)   0.655 (0.705)     80  (105)
+#     weak-pairs          0.706 (0.834)   0.791 (0.801)    944  (911)
 #     weak-cured          0.724 (0.518)   0.779 (0.808)    930  (982)
 #
 # - **Modes alone deceive.** Digits whose pixels are shuffled "have" 961 modes, more than two of the GANs. KL puts
