@@ -27,8 +27,8 @@ for weight, low, high in ((0.3, 1e-3, 4e-3), (1, 1e-8, 1e-5), (3, 0.02, 0.05)):
 answers.exercise(2, "Round noise")
 names = answers.lesson(ONE_SEED | {"COINS = 8  #": "COINS = 0  #"})
 modes, share, kl, _ = names["results"]["grid", "cured"][0]
-answers.between("grid, cured: modes of 25", modes, 0, 25, full=True)
-answers.between("grid, cured: share of high quality", share, 0, 1, full=True)
+answers.between("grid, cured: modes of 25", modes, 18, 25, full=True)
+answers.between("grid, cured: share of high quality", share, 0.05, 0.8, full=True)
 
 answers.exercise(3, "Unrolling")
 
