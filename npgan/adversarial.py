@@ -202,6 +202,21 @@ def r2(weight: float) -> Penalty:
     )
 
 
+def r1_and_r2(weight: float) -> Penalty:
+    """r1(weight) + r2(weight), of as many generated samples as real ones (Huang et al. 2024, R3GAN).
+
+    In one pass over both: the mean over 2 N samples with twice the weight is the sum of the two means.
+    """
+
+    def penalty(discriminator: Layer, real: Array, fake: Array) -> Array:
+        if len(real) != len(fake):
+            raise ValueError(f"r1_and_r2: {len(real)} real samples, but {len(fake)} generated ones")
+        both = array_module(real, fake).concatenate([real, fake])  # 2 N, ...
+        return penalise(discriminator, both, lambda g: zero_centred_penalty(g, 2 * weight))
+
+    return penalty
+
+
 def wgan_gp(weight: float, rng: np.random.Generator) -> Penalty:
     """weight * mean (|dD/dx| - 1)^2 on points between real and generated samples (Gulrajani et al. 2017, section 4).
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from strategies import at_least, seeds
 
 from npgan import losses
-from npgan.adversarial import discriminator_step, penalise, r1, r2, wgan_gp
+from npgan.adversarial import discriminator_step, penalise, r1, r1_and_r2, r2, wgan_gp
 from npgan.gradcheck import GradientError, check_gradient
 from npgan.layers import (
     BatchNormalization,
@@ -193,6 +193,21 @@ def test_the_step_adds_the_penalty_on_real_or_on_generated_samples(penalty, poin
     assert step.penalty == value
     for parameter, grad in zip(network.parameters(), found):
         np.testing.assert_allclose(parameter.grad, grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_both_penalties_in_one_pass_are_the_sum_of_the_two(kind, rng):
+    _, network, real = drawn(kind, 5)
+    fake = rng.standard_normal(real.shape)
+    value = r1(3.0)(network, real, fake) + r2(3.0)(network, real, fake)
+    wanted = [parameter.grad.copy() for parameter in network.parameters()]
+    network.zero_grad()
+    assert r1_and_r2(3.0)(network, real, fake) == pytest.approx(value, rel=1e-12)
+    assert value > 0
+    for parameter, grad in zip(network.parameters(), wanted):
+        np.testing.assert_allclose(parameter.grad, grad, rtol=1e-10, atol=1e-12)
+    with pytest.raises(ValueError, match="^r1_and_r2: 8 real samples, but 7 generated ones"):
+        r1_and_r2(3.0)(network, real, fake[:7])
 
 
 def test_points_between_lie_on_the_line_of_their_pair_one_share_for_all_its_pixels(rng):

@@ -34,6 +34,10 @@ SHOWN = {
     "08": "08_dense_gan/samples.png",
     "10": "10_dense_inpainting/repairs.png",
     "12": "12_evaluating_gans/sets.png",
+    "13": "13_mode_collapse/dirac.png",
+    "13_grid": "13_mode_collapse/grid.png",
+    "13_remedies": "13_remedies/remedies.png",
+    "13_stacked_glyphs": "13_stacked_glyphs/samples.png",
     "15": "15_bug_gallery/the_balance.png",
     "20": "20_many_processes/mistakes.png",
 }

@@ -11,6 +11,7 @@ from npgan.data.images import Images, check_whole
 from npgan.data.mixtures import Mixture
 from npgan.data.photo import photo, photograph
 from npgan.data.picture import read_picture
+from npgan.data.stacked import stacked
 from npgan.errors import DataError, printable
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "photo",
     "photograph",
     "read_picture",
+    "stacked",
 ]
 
 
