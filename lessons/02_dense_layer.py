@@ -198,9 +198,9 @@ lesson.picture(figure, "eps.png")
 # In float64 with eps = 1e-6 eight or more agree, without any search. So gradients are checked in float64, and
 # `npgan.gradcheck` refuses anything else.
 #
-# Above 1 the rounding outweighs the gradient itself: float32 rises to about 10 before it ends at 1 on the left. For
-# eps below 1e-8 most numbers of x + eps v round to those of x, at 1e-10 and below all do. Both outputs are then the
-# same, the difference is 0, and all of the gradient is missing.
+# Above 1 the rounding outweighs the gradient itself: float32 rises to about 10 (seed 0) before it ends at 1 on the
+# left. For eps below 1e-8 most numbers of x + eps v round to those of x, at 1e-10 and below all do. Both outputs are
+# then the same, the difference is 0, and all of the gradient is missing.
 #
 # ## Does the check catch mistakes?
 #

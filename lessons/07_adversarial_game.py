@@ -21,6 +21,7 @@ from copy import deepcopy
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from npgan import optim
 from npgan.adversarial import discriminator_step, generator_step, judge
@@ -272,15 +273,16 @@ moved = fake + 0.01 * push / np.linalg.norm(push, axis=1, keepdims=True)
 rises = float((probability(discriminator, moved) > probability(discriminator, fake)).mean())
 print(f"a step of 0.01 along the push raises D's verdict for {rises:.1%} of the points")
 
-figure = Figure(figsize=(4.2 * len(pushes), 4.7))
+figure = Figure(figsize=(4.2 * len(pushes), 4.3))
 for column, (name, push) in enumerate(pushes.items()):
     axes = figure.add_subplot(1, len(pushes), column + 1)
     draw_surface(axes, probability(discriminator), DATA.sample(200, rng), fake, f"{name}: the push")
     arrows = axes.quiver(
         *fake[::4].T, *push[::4].T, angles="xy", scale_units="xy", scale=4, width=0.005, color="darkgreen"
     )
-    axes.quiverkey(arrows, 0.35, -0.11, 1.0, "push of length 1", labelpos="E")  # under the axes, on white
-figure.tight_layout(rect=(0, 0.07, 1, 1))
+    axes.add_patch(Rectangle((0.49, 0.9), 0.49, 0.08, transform=axes.transAxes, color="white", zorder=5))
+    axes.quiverkey(arrows, 0.59, 0.94, 1.0, "push of length 1", labelpos="E", color="black", zorder=6)
+figure.tight_layout()
 lesson.picture(figure, "push.png")
 
 # %% [markdown]
