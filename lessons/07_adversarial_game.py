@@ -105,8 +105,8 @@ real = DATA.sample(BATCH, rng)  # BATCH, 2
 # bit for bit; the checks at the end compare the bits. G's points pass through D again in G's step, for D has just
 # changed. They do not pass through G again: G still remembers `forward(noise)`, so dfake can go backward through it.
 #
-# Later `discriminator_step` and `generator_step` of `npgan.adversarial` do these lines, in one call each. Twins of the
-# players take the same round by them here, and have the same bits afterwards.
+# Later `discriminator_step` and `generator_step` of `npgan.adversarial` do these lines, in one call each. Twins of
+# the players take the same round by them here, and have the same bits afterwards.
 
 # %%
 lesson.step("One round: D's step, then G's step")
