@@ -28,14 +28,15 @@ answers.below("largest difference", np.abs(mine - names["paths"]["scaled, correc
 
 answers.exercise(2, "Other decays")
 angle = 2 * np.arcsin(names["TURN"] / 2)
-for decay, in_fact in ((0.9, 0.9), (0.999, 1 - 9 / 1010)):
+for decay, in_fact in ((0.9, 0.9), (0.999, 1 - 9 / 1009)):
     found = answers.lesson({"DECAY = 0.99  #": f"DECAY = {decay}  #"})["radius"]["in turn"][1]
     for name, d in (("as set", decay), ("as it is in the end", in_fact)):
         print(f"   derived with the decay {name}, {d:.4f}: {abs((1 - d) / (1 - d * np.exp(1j * angle))):.4f}")
     radius = abs((1 - in_fact) / (1 - in_fact * np.exp(1j * angle)))
     answers.between(f"decay {decay}: distance of the average", found, 0.94 * radius, 1.06 * radius)
 # The circle is squeezed by 5%, so the distance changes by as much on its way round. With 0.999 the average still goes
-# 9 / 1010 of the way in the last step, which is more than 0.001: its decay is 0.9911.
+# 9 / 1009 of the way in the last step, which is more than 0.001: its decay is 0.9911. (Of 1,000 steps the last has
+# number 999, for the first has number 0: 9 / (10 + 999).)
 
 answers.exercise(3, "After a long rest")
 number = Parameter(np.zeros(1))

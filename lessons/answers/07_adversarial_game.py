@@ -46,8 +46,13 @@ answers.between("what D has learned", learned, 0.80, 0.88, full=True)
 # The other modes of p are 1.41 away and more, 5.7 of their standard deviations: exp(-16) of their height.
 
 answers.exercise(3, "A smaller judge")
-error = {width: answers.lesson({"WIDTH = 128": f"WIDTH = {width}"})["judge_error"] for width in (8, 32)}
+small = {width: answers.lesson({"WIDTH = 128": f"WIDTH = {width}"}) for width in (8, 32)}
+error = {width: found["judge_error"] for width, found in small.items()}
 answers.between("mean error of D with 8 units", error[8], 0.06, 0.11, full=True)
 answers.between("with 32", error[32], 0.018, 0.036, full=True)
 answers.between("with 128, as shipped", names["judge_error"], 0.012, 0.022, full=True)
-# The pictures show where: few units make few kinks, so D's surface is made of a few straight pieces.
+middle = float(probability(small[8]["alone"], np.zeros((1, 2), np.float32))[0])
+answers.between("in the middle, where the formula has 0.003, with 8 units", middle, 0.02, 0.2, full=True)
+# The pictures show where: few units make few kinks, so D's surface is made of a few straight pieces. With 8 units the
+# discs become wedges that stay open outward. The middle and the corners, dark red in the formula, are too pale: 0.07
+# in the middle, 0.16 in the upper right corner instead of 0.00. The upper disc is too weak: 0.72 at (0, 1), not 0.85.
