@@ -288,10 +288,10 @@ trained["GAN"] = train("game", start, max(2, args.steps // 3), 2e-4, ADVERSARIAL
 # At 0 the fill is left as it is. Measured on the real hole (256 x 256 pixels, one run each), in dB:
 #
 #                                              astronaut    cat  hopper  coffee  this lesson
-#     guided over biharmonic, strokes              +1.20  +0.84   +1.86   +1.84
-#                             square               +1.47  +0.86   -0.11   -0.15        +0.17
-#     what is believed over guided, strokes        +0.15  +0.16   +0.21   -0.36
-#                                   square         +0.57  +0.69   -1.52   -0.56        +1.37
+#     guided over biharmonic, strokes              +1.24  +0.91   +1.90   +1.85
+#                             square               +1.54  +0.91   +0.19   -0.15        +0.17
+#     what is believed over guided, strokes        +0.16  +0.08   +0.10   -0.29
+#                                   square         +0.31  +0.12   -0.36   -0.18        +1.43
 #
 # The rehearsal had promised a gain in each. It lies elsewhere in the picture; what holds there need not hold here.
 # So the fill is what this lesson saves as the repair, and the network's beside it, to be looked at. The game changes
@@ -376,7 +376,7 @@ lesson.picture(show.titled(grid, f"repairs of {hole.sum()} pixels", columns=titl
 # %%
 if lesson.shipped and AS_SHIPPED:
     assert scores["guided"] >= scores["biharmonic"] + 0.1  # 0.17 above; nothing here is drawn or trained
-    assert scores[best] >= scores["guided"]  # 1.37 above (seed 0): room for other machines' rounding
+    assert scores[best] >= scores["guided"]  # 1.43 above (seed 0): room for other machines' rounding
     lesson.end()
 else:
     pairs = [("biharmonic", "guided"), ("guided", best)]

@@ -206,8 +206,8 @@ def test_the_environment_switches_to_the_plain_forms(value, plain):
 def test_the_rooms_to_learn_in_need_nothing_that_only_speed_needs(room):
     tree = ast.parse(Path(room.__file__).read_text(encoding="utf-8"))
     modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    of_several_processes = {"npgan.distributed"} if room is batchnorm else set()  # its sums are over all of them
-    assert modules <= {"npgan", "npgan.backend", "npgan.fast", "npgan.layers.base"} | of_several_processes
+    processes = {"npgan.distributed"} if room is batchnorm else set()  # its sums are over all of them
+    assert modules <= {"npgan", "npgan.backend", "npgan.fast", "npgan.layers.base"} | processes
     names = {
         a.name
         for n in ast.walk(tree)
