@@ -311,15 +311,15 @@ print(
 # %% [markdown]
 # ## What it says
 #
-# Measured in the same way, a game at a time, 5,000 rounds each (ring: seeds 0 to 2, grid: 0 to 3):
+# Measured with seeds 0 to 4, 5,000 rounds each:
 #
 #                      modes               high quality     KL      width
 #     ring, real         8                     98.8%      0.002     0.97
-#     ring, plain        8                 66.9 +- 3.4%   0.148     0.93
-#     ring, cured        8                 99.5 +- 0.1%   0.009     0.53
+#     ring, plain        8                 68.2 +- 3.1%   0.242     0.91
+#     ring, cured        8                 99.4 +- 0.3%   0.008     0.58
 #     grid, real        25                     98.8%      0.004     0.97
-#     grid, plain       24.0 (23 to 25)    36.9 +- 2.9%   0.557     1.12
-#     grid, cured       25                 97.7 +- 1.1%   0.017     0.67
+#     grid, plain       24.2 (23 to 25)    35.1 +- 4.5%   0.504     1.13
+#     grid, cured       25                 96.9 +- 1.9%   0.018     0.69
 #
 # A plain game is about 9 seconds of processor time, a cured one 13: a penalty costs about half a round.
 #
