@@ -218,8 +218,8 @@ lesson.picture(show.image_grid(np.concatenate(rows), 16, scale=3), "samples.png"
 #
 # `samples.png` has real stacks in the first row, then 16 of each game, in the order of the table.
 #
-# Measured with seeds 0, 1 and 2: 26,000 samples, 3,000 rounds a game. The whole lesson took about nine minutes on a core
-# that other programs shared.
+# Measured with seeds 0, 1 and 2: 26,000 samples, 3,000 rounds a game. The whole lesson took about nine minutes on a
+# core that other programs shared.
 #
 #                          KL                     confidence              modes
 #     real                0.021  0.021  0.020    0.996  0.997  0.995    1000  1000  1000
