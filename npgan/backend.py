@@ -97,10 +97,11 @@ def take_gpu(place: int, processes: int) -> bool:
     Where there are fewer GPUs, processes share them, and the answer is False.
     """
     import cupy
+    from cupy.cuda import nccl  # CuPy does not bring it in by itself
 
     count = cupy.cuda.runtime.getDeviceCount()
     cupy.cuda.Device(place % count).use()
-    return processes <= count and cupy.cuda.nccl.available
+    return processes <= count and nccl.available
 
 
 def nccl(size: int, rank: int) -> Any:

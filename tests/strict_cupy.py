@@ -513,5 +513,6 @@ for _value in (Generator, default_rng):
 for _value in (Device, Stream, get_current_stream):
     _offer(f"cuda.{_value.__name__}", _value)
 _offer("cuda.nccl.available", True)
+del cupy.cuda.nccl  # as in the package, where only `from cupy.cuda import nccl` brings it
 for _value in (CUDARuntimeError, getDeviceCount, getDeviceProperties):
     _offer(f"cuda.runtime.{_value.__name__}", _value)

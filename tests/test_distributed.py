@@ -505,10 +505,6 @@ def test_the_names_of_nccl_exist_in_the_real_package():
     group = inspect.signature(distributed_of_cupy.init_process_group)
     group.bind(2, 0, backend="nccl", use_mpi=True)
     inspect.signature(distributed_of_cupy.NCCLBackend.all_reduce).bind(None, np.ones(1), np.ones(1), op="sum")
-    import cupy
+    from cupy.cuda import Device, nccl
 
-    assert (
-        hasattr(cupy.cuda, "nccl")
-        and hasattr(cupy.cuda.nccl, "available")
-        and hasattr(cupy.cuda.Device, "use")
-    )
+    assert hasattr(nccl, "available") and hasattr(Device, "use")
