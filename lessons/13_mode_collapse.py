@@ -10,6 +10,8 @@
 # `13_stacked_glyphs.py` counts the thousand modes of pictures.
 
 # %%
+import inspect
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -28,7 +30,7 @@ from npgan.layers import Dense, LeakyReLU, Sequential
 from npgan.layers.activations import sigmoid
 from npgan.lesson import Lesson
 from npgan.losses import binary_cross_entropy, generator_saturating
-from npgan.metrics.modes import samples_per_mode
+from npgan.metrics.modes import score_modes
 from npgan.plane import draw_surface, probability
 
 FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
@@ -149,21 +151,13 @@ lesson.picture(figure, "dirac.png")
 
 
 # %%
-def score(points, mixture):
-    """Modes found, share of high quality, KL, width of points (n, 2)."""
-    counts = samples_per_mode(points, mixture.centres, mixture.sigma)
-    share = counts[counts > 0] / max(1, counts.sum())
-    distance = np.linalg.norm(points[:, None] - mixture.centres, axis=2).min(axis=1)
-    good = distance <= 3 * mixture.sigma
-    width = np.sqrt((distance[good] ** 2).mean() / 2) / mixture.sigma if good.any() else 0.0
-    kl = (share * np.log(share * len(counts))).sum() if counts.any() else np.inf
-    return int((counts > 0).sum()), float(good.mean()), float(kl), float(width)
-
-
 lesson.step("How to count")
+print(inspect.getsource(score_modes))
 MIXTURES = {"ring": Mixture.ring(), "grid": Mixture.grid()}
 for name, mixture in MIXTURES.items():
-    modes, share, kl, width = score(mixture.sample(2500, np.random.default_rng(1)), mixture)
+    modes, share, kl, width = score_modes(
+        mixture.sample(2500, np.random.default_rng(1)), mixture.centres, mixture.sigma
+    )
     print(f"{name}, real points: {modes} modes, {share:.1%} of high quality, KL {kl:.3f}, width {width:.2f}")
 
 # %% [markdown]
@@ -266,7 +260,7 @@ def draw_rounds(name, games):
     for row, (game, rounds) in enumerate(games.items()):
         for column, (step, (surface, fake)) in enumerate(rounds.items()):
             axes = figure.add_subplot(len(games), len(SNAPSHOTS), row * len(SNAPSHOTS) + column + 1)
-            modes = score(fake * reach, mixture)[0]
+            modes = score_modes(fake * reach, mixture.centres, mixture.sigma).modes
             draw_surface(axes, surface, real, fake, f"round {step}: {modes} modes")
             if column == 0:
                 axes.set_ylabel(game, fontsize=14)
@@ -279,7 +273,7 @@ for name, mixture in MIXTURES.items():
         points, rounds[game] = play(
             mixture, args.steps, np.random.default_rng(args.seed), seen_at=SNAPSHOTS, **rules
         )
-        results[name, game] = [score(points, mixture)]
+        results[name, game] = [score_modes(points, mixture.centres, mixture.sigma)]
         modes, share, kl, width = results[name, game][0]
         print(f"{name}, {game}: {modes} modes, {share:.1%} of high quality, KL {kl:.3f}, width {width:.2f}")
     lesson.picture(draw_rounds(name, rounds), f"{name}.png")
@@ -298,7 +292,7 @@ for name, mixture in MIXTURES.items():
     for game in ("plain", "cured"):
         for seed in SEEDS[1:]:
             points, _ = play(mixture, args.steps, np.random.default_rng(seed), **GAMES[game])
-            results[name, game].append(score(points, mixture))
+            results[name, game].append(score_modes(points, mixture.centres, mixture.sigma))
         rows = np.array(results[name, game])
         modes, share, kl, width = rows.mean(axis=0)
         found = f"{modes:.1f} ({rows[:, 0].min():.0f} to {rows[:, 0].max():.0f})"

@@ -18,7 +18,7 @@ from npgan import adversarial, losses, optim
 from npgan.data import Mixture
 from npgan.layers import Dense, LeakyReLU, MinibatchStandardDeviation, Pack, Sequential, SpectralNormalization
 from npgan.lesson import Lesson
-from npgan.metrics.modes import samples_per_mode
+from npgan.metrics.modes import score_modes
 
 FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson("13_remedies", "Remedies against mode collapse, at equal processor time", FLAGS)
@@ -215,14 +215,7 @@ def play(rules, progress, rng):
 
 # %%
 def score(points):
-    """Modes found, share of high quality, KL of the shares to equal ones, width of good points over the data's."""
-    counts = samples_per_mode(points, MIXTURE.centres, MIXTURE.sigma)
-    share = counts[counts > 0] / max(1, counts.sum())
-    distance = np.linalg.norm(points[:, None] - MIXTURE.centres, axis=2).min(axis=1)
-    good = distance <= 3 * MIXTURE.sigma
-    width = np.sqrt((distance[good] ** 2).mean() / 2) / MIXTURE.sigma if good.any() else 0.0
-    kl = (share * np.log(share * len(counts))).sum() if counts.any() else np.inf
-    return (counts > 0).sum(), good.mean(), kl, width
+    return score_modes(points, MIXTURE.centres, MIXTURE.sigma)
 
 
 def timer(seconds):

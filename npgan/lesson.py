@@ -20,60 +20,10 @@ from npgan.claim import claim
 from npgan.data.images import Images
 from npgan.errors import DataError
 from npgan.fast import parallel
+from npgan.flags import ALWAYS, AT_LEAST_ONE, GROUPS, SETTINGS, SIZE_LIMIT
 from npgan.pauses import pause
 from npgan.voice import prepare, printable, say
 from npgan.whole_file import sweep, whole_file, write_kept, write_or_keep
-
-# The flags that shape a run, and their types: in checkpoints, and from there with --resume.
-SETTINGS = {"data": str, "size": int, "channels": int, "seed": int, "steps": int, "quick": bool}
-SIZE_LIMIT = 1024  # pixels: --generate builds no network for larger images, whatever a file says
-AT_LEAST_ONE = ("steps", "size", "generate")
-
-ALWAYS = {
-    "step": dict(action="store_true", help="wait for Enter at each step"),
-    "quick": dict(action="store_true", help="the whole lesson in seconds, to see that it runs"),
-    "seed": dict(type=int, default=0, help="seed of all random numbers (default 0)"),
-    "out": dict(type=Path, help="folder for what is written (default %(default)s)"),
-}
-# What a lesson may ask for by a keyword; {} is the keyword's value.
-GROUPS = {
-    "steps": {"steps": dict(type=int, help="training steps (default {})")},
-    "data": {
-        "data": dict(help="glyphs, photo, mnist, fashion-mnist or a path (default {})"),
-        "size": dict(type=int, help="height and width of the images in pixels"),
-        "channels": dict(type=int, choices=(1, 3), help="1: grey, 3: colour (default: as the data are)"),
-    },
-    "device": {
-        "device": dict(choices=("numpy", "cupy", "auto"), default="auto", help="default %(default)s"),
-    },
-    "live": {
-        "live": dict(
-            action="store_true", help="open a window: watch, pause, stop (--step waits at the terminal)"
-        ),
-    },
-    "resume": {
-        "resume": dict(
-            nargs="?",
-            const="",
-            metavar="FILE",
-            help="go on from a checkpoint (without FILE: the last in the output folder)",
-        ),
-    },
-    "generate": {
-        "generate": dict(
-            type=int,
-            metavar="N",
-            help="do not train: draw N samples with the weights of the checkpoint of --resume",
-        ),
-    },
-    "repair": {
-        "repair": dict(
-            metavar="PICTURES",
-            help="do not train: repair these (what --data takes) with the weights of the checkpoint of --resume",
-        ),
-    },
-    "ranks": {},  # no flag: mpiexec may start the lesson as several processes
-}
 
 
 class Lesson:
@@ -85,7 +35,7 @@ class Lesson:
         lesson.picture(figure, "sizes.png")  # saved in the output folder, shown in a notebook
         lesson.end()
 
-    A lesson asks for groups of flags by keyword, as GROUPS lists them: `steps=6000` (with `quick_steps`, for --quick)
+    A lesson asks for groups of flags by keyword (see npgan.flags): `steps=6000` (with `quick_steps`, for --quick)
     where it trains, `data="glyphs"` where it loads images, `device=True`, `live=True`, `resume=True`,
     `generate=True`, `repair=True`, and `ranks=True` where mpiexec may start it. `flags` (name -> help) adds flags of
     its own, each with a value, None where it is not given.

@@ -132,15 +132,7 @@ def train(
         "rng": rng,
     }
 
-    def look() -> tuple[np.ndarray, dict[str, float]]:
-        """For --live: images of those to be scored on, original, damaged and repaired, and their scores."""
-        truth, holes, damaged = problem.truth[:32], problem.masks[:32], problem.damaged[:32]
-        repaired = repair(average.layer, truth, holes, np.random.default_rng(0), device)
-        triples = np.stack([truth, damaged, repaired], axis=1)[:24].reshape(-1, *problem.shape)
-        scores = {"PSNR in the hole, dB": float(each_psnr(repaired, truth, holes).mean())}
-        return show.image_grid(triples, 9), scores | {"SSIM": float(ssim(repaired, truth, holes).mean())}
-
-    run = series.run(name, steps, parts, look)
+    run = series.run(name, steps, parts, lambda: look(problem, average.layer, device))
     for _ in run:
         real, mask, noise = problem.draw(batch, rng, device)
         if seeking:
@@ -161,6 +153,15 @@ def train(
         average.update()
         run.log(**figures)
     return average.layer, run
+
+
+def look(problem: Problem, network: Layer, device: str) -> tuple[np.ndarray, dict[str, float]]:
+    """For --live: images of those to be scored on, original, damaged and repaired, and their scores."""
+    truth, holes, damaged = problem.truth[:32], problem.masks[:32], problem.damaged[:32]
+    repaired = repair(network, truth, holes, np.random.default_rng(0), device)
+    triples = np.stack([truth, damaged, repaired], axis=1)[:24].reshape(-1, *problem.shape)
+    scores = {"PSNR in the hole, dB": float(each_psnr(repaired, truth, holes).mean())}
+    return show.image_grid(triples, 9), scores | {"SSIM": float(ssim(repaired, truth, holes).mean())}
 
 
 def repair(

@@ -15,7 +15,8 @@ from PIL import Image
 
 from npgan import whole_file as whole_file_module
 from npgan.errors import DataError
-from npgan.lesson import GROUPS, Lesson
+from npgan.flags import GROUPS
+from npgan.lesson import Lesson
 from npgan.pauses import pause
 from npgan.training import Run
 from npgan.voice import printable

@@ -127,18 +127,6 @@ def test_every_remedy_changes_the_game(lesson):
     assert len(seen) == len(lesson["REMEDIES"])
 
 
-def test_score_by_hand(lesson, collapse):
-    centres, sigma = lesson["MIXTURE"].centres, lesson["MIXTURE"].sigma
-    beside = np.repeat(centres[:1] + [sigma, 0], 6, axis=0)
-    points = np.concatenate([beside, centres[1:3], [[0.3, 0.3], [9, 9]]])  # 8 of 10 on a mode
-    modes, share, kl, width = lesson["score"](points)
-    assert collapse["score"](points, lesson["MIXTURE"]) == pytest.approx((modes, share, kl, width))
-    assert modes == 3 and share == 0.8
-    n = len(centres)
-    assert kl == pytest.approx(0.75 * np.log(0.75 * n) + 2 * 0.125 * np.log(0.125 * n))
-    assert width == pytest.approx(np.sqrt(6 / 8 / 2))
-
-
 # A thousand modes ------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npgan.data import Mixture
-from npgan.metrics.modes import count_modes, samples_per_mode
+from npgan.metrics.modes import count_modes, samples_per_mode, score_modes
 
 CENTRES = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 
@@ -68,3 +68,27 @@ def test_against_a_loop(count, modes, dimensions, seed):
 def test_what_is_refused(samples, centres, sigma):
     with pytest.raises(ValueError, match="samples_per_mode"):
         count_modes(samples, centres, sigma)
+
+
+def test_the_scores_of_modes_by_hand():
+    centres, sigma = Mixture.grid().centres, Mixture.grid().sigma
+    beside = np.repeat(centres[:1] + [sigma, 0], 6, axis=0)
+    points = np.concatenate([beside, centres[1:3], [[99.0, 0.3], [99, 9]]])  # 8 of 10 on a mode
+    modes, quality, kl, width = score_modes(points, centres, sigma)
+    assert modes == 3 and quality == 0.8
+    n = len(centres)
+    assert kl == pytest.approx(0.75 * np.log(0.75 * n) + 2 * 0.125 * np.log(0.125 * n))
+    assert width == pytest.approx(np.sqrt(6 / 8 / 2))
+
+
+def test_the_scores_of_modes_that_nothing_hits():
+    assert score_modes(np.full((5, 2), 99.0), np.eye(2), 0.1) == (0, 0.0, np.inf, 0.0)
+
+
+def test_real_points_score_their_floor():
+    mixture = Mixture.ring()
+    modes, quality, kl, width = score_modes(
+        mixture.sample(20_000, np.random.default_rng(0)), mixture.centres, mixture.sigma
+    )
+    assert modes == 8 and quality == pytest.approx(1 - np.exp(-4.5), abs=0.003) and kl < 0.001
+    assert width == pytest.approx(0.97, abs=0.01)  # of a Gaussian cut at 3 sigma

@@ -1,5 +1,7 @@
 """Modes of a mixture: how many a set of samples reaches, and how many of the samples lie on one."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from npgan.backend import Array, to_numpy
@@ -37,3 +39,29 @@ def count_modes(samples: Array, centres: Array, sigma: float) -> tuple[int, floa
     """
     counts = samples_per_mode(samples, centres, sigma)
     return int((counts > 0).sum()), float(counts.sum() / len(samples))
+
+
+class ModeScores(NamedTuple):
+    """Of samples of a mixture; each has a floor, the same for real samples."""
+
+    modes: int  # found, as `count_modes` has it
+    quality: float  # share of high-quality samples
+    kl: float  # nats, sum of p log(p / q), p the good samples' share of a mode, q = 1 / modes; infinite without any
+    width: float  # root mean square distance of good samples from their centre a coordinate, over sigma
+
+
+def score_modes(samples: Array, centres: Array, sigma: float) -> ModeScores:
+    """What `count_modes` says, and two figures that it does not see: uneven shares, and modes that are too narrow.
+
+    samples (n, d), centres (modes, d), modes that are equally frequent.
+    """
+    samples, centres = to_numpy(samples), to_numpy(centres)
+    modes, quality = count_modes(samples, centres, sigma)
+    counts = samples_per_mode(samples, centres, sigma)
+    if not counts.any():
+        return ModeScores(modes, quality, np.inf, 0.0)
+    share = counts[counts > 0] / counts.sum()
+    distance = np.linalg.norm(samples[:, None] - centres, axis=2).min(axis=1)
+    good = distance[distance <= 3 * sigma]
+    width = np.sqrt((good**2).mean() / samples.shape[1]) / sigma
+    return ModeScores(modes, quality, float((share * np.log(share * len(counts))).sum()), float(width))
