@@ -8,7 +8,7 @@ The photographs are those that scikit-image (pip install scikit-image) and matpl
 is one photograph, and biharmonic_fill is compared with nothing. Each is halved where its smaller side has 400
 pixels or more, and its middle 256 x 256 are taken. Damage: strokes of 4 to 9 pixels over 8% of the picture, thin
 ones of 1 to 3 over 5%, a square of 40 x 40; three draws of each. The weights of guided_fill were chosen on the
-first six photographs; how deep into a hole it believes in edges, on squares in all 14. What --images names is new.
+first six photographs; what it believes in deep in a hole, on squares in all 14. What --images names is new.
 """
 
 import argparse

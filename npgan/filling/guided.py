@@ -57,8 +57,8 @@ def guided_fill(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
        r is the plate's squared error over the harmonic fill's. Of the difference between the two fills, cut at
        +-.3/r, the share .85 / (1 + (r/1.5)^6) is taken.
 
-    The weights of 1 to 3 were chosen on six photographs, those of 4 on squares in eight more:
-    benchmarks/bench_fills.py tells which, and tries others.
+    The weights of 1 to 3 were chosen on six photographs, those of 4 on squares in these, in eight more
+    (benchmarks/bench_fills.py tells which, and tries others) and in 45 from elsewhere.
     """
     missing = known_somewhere(images, masks)[..., 0]  # N, H, W
     filled = np.stack([_fill(image, hole) for image, hole in zip(images, missing)])
