@@ -174,14 +174,14 @@ def penalise(discriminator: Layer, x: Array, penalty: Callable[[Array], Loss]) -
     for g does not depend on them. Exact for the layers that have a tangent pass; checked against finite
     differences of the penalty. It costs about as much as a step on real and generated samples.
     """
-    xp = array_module(x)
     with discriminator.held():
         logits = discriminator.forward(x)
-        g = discriminator.backward(xp.ones_like(logits))
+        ones = array_module(logits).ones_like(logits)
+        g = discriminator.backward(ones)
     value, v = penalty(g)
     discriminator.forward(x)  # leaves the slopes
-    logits = discriminator.tangent(v)
-    discriminator.backward_parameters(xp.ones_like(logits))
+    discriminator.tangent(v)
+    discriminator.backward_parameters(ones)
     return value
 
 

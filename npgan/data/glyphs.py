@@ -29,6 +29,7 @@ FONTS = (
     *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
     *("cmr10", "cmb10", "cmss10", "cmtt10"),
 )
+BOLD = {font for font in FONTS if "Bol" in font or font == "cmb10"}
 
 HEIGHT = (0.55, 0.75)  # of a capital letter, as a part of the image's side
 SLANT = 0.15  # at most: sideways shift per unit of height
@@ -50,8 +51,9 @@ def glyphs(
 
     Pixels are uint8 (count, size, size, 1), white on black as in MNIST; with `colour` (count, size, size, 3)
     in two random colours of different luma. A character always keeps a pixel of margin.
-    Labels: `character` and `font`, indices into `characters` and `fonts`; with `colour` also the RGB rows
-    `foreground` and `background`. Image i depends on the seed and the arguments but not on `count`.
+    Labels: `character` and `font`, indices into `characters` and `fonts`; `weight`, 1 where the font is bold;
+    `slant`, the sideways shift per unit of height, of the font and what is drawn together; `height` of a capital
+    letter, as a part of the image's side; with `colour` also the RGB rows `foreground` and `background`. Image i depends on the seed and the arguments but not on `count`.
     Another version of matplotlib may change a pixel by a shade or two.
     ValueError for a bad argument, DataError if matplotlib's fonts are missing.
     """
@@ -62,7 +64,11 @@ def glyphs(
     u = np.random.default_rng(seed).random((count, 13))  # one row an image, so that `count` changes no image
     character = (u[:, 0] * len(characters)).astype(int)
     font = (u[:, 1] * len(fonts)).astype(int)
+    place = 2 * u[:, 2:7] - 1  # slant, rotation, height, and shift to the right and up, each in [-1, 1]
     labels = {"character": character, "font": font}
+    labels["weight"] = np.array([font in BOLD for font in fonts], int)[font]
+    labels["slant"] = np.array([_italic(font) for font in fonts])[font] + SLANT * place[:, 0]
+    labels["height"] = _height(place[:, 2])
     if colour:
         labels["foreground"], labels["background"] = _colours(u[:, 7:10], u[:, 10:13])
 
@@ -71,7 +77,7 @@ def glyphs(
     for start in range(0, count, side * side):
         part = slice(start, start + side * side)
         drawn = [outlines[f][c] for f, c in zip(font[part], character[part], strict=True)]
-        ink = _draw_sheet(drawn, 2 * u[part, 2:7] - 1, size, side)  # (part, size, size, 1)
+        ink = _draw_sheet(drawn, place[part], size, side)  # (part, size, size, 1)
         if colour:
             fore, back = (labels[key][part, None, None].astype(int) for key in ("foreground", "background"))
             ink = back + (fore - back) * ink.astype(int) // 255
@@ -103,8 +109,7 @@ def _draw_sheet(outlines: list, u: np.ndarray, size: int, side: int) -> np.ndarr
 
 def _place(outline: np.ndarray, u: np.ndarray, size: int) -> np.ndarray:
     """Slant, rotate, scale and shift an outline into a cell of `size` pixels by five numbers in [-1, 1]."""
-    slant, angle = SLANT * u[0], ROTATION * u[1]
-    height = size * (HEIGHT[0] + (HEIGHT[1] - HEIGHT[0]) * (u[2] + 1) / 2)
+    slant, angle, height = SLANT * u[0], ROTATION * u[1], size * _height(u[2])
     rotate = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = outline @ (height * rotate @ np.array([[1, slant], [0, 1]])).T
     low, high = points.min(axis=0), points.max(axis=0)  # control points enclose their curves
@@ -113,6 +118,11 @@ def _place(outline: np.ndarray, u: np.ndarray, size: int) -> np.ndarray:
     slack = (room - fit * (high - low)) / 2
     shift = np.clip(JITTER * size * u[3:5], -slack, slack)
     return fit * (points - (low + high) / 2) + size / 2 + shift
+
+
+def _height(u: np.ndarray) -> np.ndarray:
+    """The height of a capital letter, as a part of the image's side, of a number in [-1, 1]."""
+    return HEIGHT[0] + (HEIGHT[1] - HEIGHT[0]) * (u + 1) / 2
 
 
 def _colours(foreground: np.ndarray, background: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -142,14 +152,26 @@ def _outlines(characters: str, fonts: tuple[str, ...]) -> list[list]:
     return table
 
 
-@lru_cache(maxsize=4096)
-def _outline(font: str, character: str) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices (m, 2) and codes (m,) of one character."""
+def _file(font: str) -> FilePath:
     file = FilePath(matplotlib.get_data_path(), "fonts", "ttf", f"{font}.ttf")
     if not file.is_file():
         raise DataError(
             f"{file}: this matplotlib comes without the font; install it from PyPI, or choose other fonts"
         )
+    return file
+
+
+@lru_cache(maxsize=64)
+def _italic(font: str) -> float:
+    """How far a font's upright strokes lean to the right, per unit of height."""
+    degrees, fraction = get_font(_file(font)).get_sfnt_table("post")["italicAngle"]  # to the left
+    return float(np.tan(np.radians(-degrees - fraction / 65536)))
+
+
+@lru_cache(maxsize=4096)
+def _outline(font: str, character: str) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (m, 2) and codes (m,) of one character."""
+    file = _file(font)
     if character.isspace() or not get_font(file).get_char_index(ord(character)):
         raise ValueError(f"characters: {font} cannot draw {character!r}")
     path = TextPath((0, 0), character, size=1, prop=FontProperties(fname=file))

@@ -1,0 +1,171 @@
+"""Captions of glyphs, "a bold red 7 on blue": their grammar, their numbers, and images of which every word is true."""
+
+import numpy as np
+
+from npgan.data.glyphs import DIGITS
+from npgan.data.images import Images, check_whole
+from npgan.errors import DataError
+
+# No two are alike: each is at least 0.4 of the way from black to red away from every other.
+PALETTE = {
+    "black": (0, 0, 0),
+    "white": (255, 255, 255),
+    "red": (220, 30, 30),
+    "green": (20, 140, 50),
+    "blue": (40, 60, 220),
+    "yellow": (250, 220, 30),
+    "cyan": (60, 200, 230),
+    "pink": (240, 120, 200),
+}
+# The places of a caption, in their order. In a row of whole numbers, one a place, 0 means left out.
+PLACES = ("weight", "size", "slant", "foreground", "character", "background")
+WEIGHT, SIZE, SLANT, FOREGROUND, CHARACTER, BACKGROUND = range(len(PLACES))
+SAID = (0.5, 0.5, 0.5, 0.9, 0.9, 0.9)  # how often a word that is true is said
+
+# Between the two bounds neither word is true of a glyph (see the labels of `glyphs`).
+SMALL, LARGE = 0.62, 0.68
+UPRIGHT, SLANTED = 0.05, 0.15
+
+SEEN, HELD_OUT, HELD_OUT_PAIR, ALIKE = range(4)  # kinds of combinations
+NOUN = "character"  # stands where the character is left out
+
+
+class Grammar:
+    """Which captions there are: a [bold|thin] [small|large] [slanted|upright] [colour] [character] [on colour].
+
+    Words before "on" may stand in any order; one that is left out means anything. Where the character is, "character"
+    may stand in its place.
+    """
+
+    def __init__(self, characters: str = DIGITS, palette: dict[str, tuple[int, int, int]] = PALETTE):
+        colours = tuple(palette)
+        choices = ("bold", "thin"), ("small", "large"), ("slanted", "upright"), colours, tuple(characters), colours
+        self.words = dict(zip(PLACES, choices))
+        self.palette = np.array(list(palette.values()), np.float32) / 127.5 - 1  # colours, 3; in [-1, 1]
+        sizes = [1 + len(words) for words in choices]
+        self.starts = np.cumsum([0, *sizes[:-1]])
+        self.count = sum(sizes)  # of the numbers that `tokens` gives
+
+    def read(self, caption: str) -> np.ndarray:
+        """The row (6,) of a caption. DataError, one line, where it cannot be understood."""
+        spoken = [word if len(word) == 1 else word.lower() for word in caption.split()]
+        if not spoken:
+            raise DataError(f"caption: it is empty, wanted one such as 'a bold red 7 on blue'; {self._known()}")
+        if spoken[0] in ("a", "an") and len(spoken) > 1 and spoken[1] != "on":
+            del spoken[0]  # an article; alone, or before "on", an "a" is the letter
+        row, said = np.zeros(len(PLACES), int), {}
+        if "on" in spoken:
+            at = spoken.index("on")
+            if len(spoken) != at + 2 or spoken[-1] not in self.words["background"]:
+                raise DataError(f"caption {caption!r}: wanted one colour after 'on', the last word; {self._known()}")
+            row[BACKGROUND] = 1 + self.words["background"].index(spoken[-1])
+            spoken = spoken[:at]
+        for word in spoken:
+            places = [name for name in PLACES[:BACKGROUND] if word in self.words[name]]
+            if not places and word != NOUN:
+                raise DataError(f"caption {caption!r}: {word!r} is no word of the grammar; {self._known()}")
+            for name in places:
+                if said.setdefault(name, word) != word:
+                    raise DataError(f"caption {caption!r}: {said[name]!r} and {word!r} contradict each other")
+                row[PLACES.index(name)] = 1 + self.words[name].index(word)
+        if row[FOREGROUND] and row[FOREGROUND] == row[BACKGROUND]:
+            raise DataError(f"caption {caption!r}: on its own colour nothing can be seen; name two different ones")
+        return row
+
+    def write(self, row: np.ndarray) -> str:
+        """The caption of a row (6,)."""
+        said = {name: self.words[name][k - 1] for name, k in zip(PLACES, row) if k}
+        before = [said[name] for name in PLACES[:CHARACTER] if name in said]
+        after = ["on", said["background"]] if "background" in said else []
+        caption = " ".join(["a", *before, said.get("character", NOUN), *after])
+        return caption.replace("a upright", "an upright")
+
+    def tokens(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (N, 6) as numbers for an Embedding, from 0 to `count` - 1: each word in each place has its own."""
+        return rows + self.starts
+
+    def kinds(self, seed: int = 0) -> np.ndarray:
+        """Which combinations are seen in training: kinds (characters, colours, colours), by character, fore-, background.
+
+        ALIKE: both colours are the same. HELD_OUT_PAIR: the character is never seen in this foreground, one for each
+        character. HELD_OUT: a fifth of the rest.
+        """
+        characters, colours = len(self.words["character"]), len(self.palette)
+        kinds = np.full((characters, colours, colours), SEEN, np.int8)
+        kinds[np.random.default_rng(seed).random(kinds.shape) < 0.2] = HELD_OUT
+        kinds[np.arange(characters), (3 * np.arange(characters) + 2) % colours] = HELD_OUT_PAIR
+        kinds[:, np.arange(colours), np.arange(colours)] = ALIKE
+        return kinds
+
+    def _known(self) -> str:
+        *others, last = ["a", "on", NOUN, *(w for name in PLACES[:CHARACTER] for w in self.words[name])]
+        return f"known are {', '.join([*others, last])} and the characters {''.join(self.words['character'])}"
+
+
+class CaptionedGlyphs:
+    """Painted glyphs, and captions that are true of them.
+
+    ink: glyphs in grey, whose labels say which words are true.     allowed: booleans (characters, colours, colours),
+        by character, foreground and background: which combinations are drawn.
+    """
+
+    def __init__(self, ink: Images, grammar: Grammar, allowed: np.ndarray):
+        self.ink, self.grammar, self.combinations = ink, grammar, np.argwhere(allowed)  # M, 3
+        self.true = true_words(ink)
+
+    def draw(self, count: int, rng: np.random.Generator, said=SAID) -> tuple[np.ndarray, np.ndarray]:
+        """Images (count, H, W, 3), float32 in [-1, 1], and the rows (count, 6) of their captions.
+
+        said: how often a true word is said, a number for each place. At least one is: else the character.
+        """
+        images, true = self.of(np.zeros((check_whole("count", count), len(PLACES)), int), rng)
+        rows = np.where(rng.random(true.shape) < said, true, 0)
+        silent = ~rows.any(axis=1)
+        rows[silent, CHARACTER] = true[silent, CHARACTER]
+        return images, rows
+
+    def of(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """An image of each caption, drawn from all that it is true of; and the rows of all words that are true."""
+        chosen, true = np.empty(len(rows), int), np.empty_like(rows)
+        colour = self.combinations[:, [1, 0, 2]] + 1  # in the order of a row's last three places
+        for n, row in enumerate(rows):
+            wanted = row[FOREGROUND:]
+            fitting = np.flatnonzero(((wanted == 0) | (wanted == colour)).all(axis=1))
+            true[n, FOREGROUND:] = colour[rng.choice(fitting)] if len(fitting) else wanted
+            wanted = np.append(row[:FOREGROUND], true[n, CHARACTER])
+            have = self.true[:, [WEIGHT, SIZE, SLANT, CHARACTER]]
+            fitting = np.flatnonzero(((wanted == 0) | (wanted == have)).all(axis=1))
+            if not len(fitting) or not true[n, FOREGROUND:].all():
+                raise DataError(f"caption {self.grammar.write(row)!r}: no glyph of this set is like that")
+            chosen[n] = rng.choice(fitting)
+            true[n, :FOREGROUND] = self.true[chosen[n], :FOREGROUND]
+        fore, back = (self.grammar.palette[true[:, place] - 1][:, None, None] for place in (FOREGROUND, BACKGROUND))
+        share = (self.ink[chosen] + 1) / 2  # N, H, W, 1
+        return back + share * (fore - back), true
+
+    def wrong(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Rows of captions that are wrong in one word that was said, and so of no image that `rows` are true of.
+
+        Only combinations that are drawn are named: otherwise those held out would be known for being always wrong.
+        """
+        rows = rows.copy()
+        colour = self.combinations[:, [1, 0, 2]] + 1
+        for row in rows:
+            place = rng.choice(np.flatnonzero(row))
+            if place < FOREGROUND:
+                row[place] = 3 - row[place]  # the other of two words
+                continue
+            others = (row[FOREGROUND:] == 0) | (row[FOREGROUND:] == colour)
+            others[:, place - FOREGROUND] = colour[:, place - FOREGROUND] != row[place]
+            row[place] = rng.choice(np.unique(colour[others.all(axis=1), place - FOREGROUND]))
+        return rows
+
+
+def true_words(ink: Images) -> np.ndarray:
+    """The rows (N, 6) of the words that are true of grey glyphs; without colours, which they do not have."""
+    true, labels = np.zeros((len(ink), len(PLACES)), int), ink.labels
+    true[:, WEIGHT] = np.where(labels["weight"] == 1, 1, 2)
+    true[:, SIZE] = np.select([labels["height"] < SMALL, labels["height"] > LARGE], [1, 2])
+    true[:, SLANT] = np.select([labels["slant"] > SLANTED, labels["slant"] < UPRIGHT], [1, 2])
+    true[:, CHARACTER] = 1 + labels["character"]
+    return true
