@@ -1,4 +1,4 @@
-"""Networks that know captions: a text encoder, a generator that is told what to draw, a discriminator that is told too.
+"""Networks that know captions: a text encoder, a generator and a discriminator that are told what to draw.
 
 What the generator draws goes through the game as a pair, [images, words], so that the steps of npgan.adversarial need
 not know of captions: the discriminator takes such a pair, and its gradient comes back as [dimages, None], for a whole
@@ -62,11 +62,13 @@ class Projection(Layer):
         logit = score(f) + <f, code> / sqrt(F)        f = features(image), code = encoder(words), both F numbers
 
     The first part tells real from generated, whatever the caption; the second, whether image and caption belong
-    together. Image n meets the captions n, N + n, and so on: k for each, for one pass through `features`. With packs of
-    m images, N counts packs, and of the captions of a pack the first is taken.
+    together. Image n meets the captions n, N + n, and so on: k for each, for one pass through `features`. With
+    packs of m images, N counts packs, and of the captions of a pack the first is taken.
     """
 
-    def __init__(self, features: Layer, width: int, encoder: Layer, rng: np.random.Generator, *, packs: int = 1):
+    def __init__(
+        self, features: Layer, width: int, encoder: Layer, rng: np.random.Generator, *, packs: int = 1
+    ):
         self.features, self.encoder, self.packs = features, encoder, packs
         self.score = Dense(width, 1, rng=rng)
         self.scale = 1 / math.sqrt(width)
@@ -113,7 +115,9 @@ def image_features(
     for k in range(3):
         layers += [Conv2D(channels, width << k, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2)]
         channels = width << k
-    return Sequential([*layers, Flatten(), Dense(h // 8 * (w // 8) * channels, features, rng=rng), LeakyReLU(0.2)])
+    return Sequential(
+        [*layers, Flatten(), Dense(h // 8 * (w // 8) * channels, features, rng=rng), LeakyReLU(0.2)]
+    )
 
 
 def matching(loss: GameLoss = binary_cross_entropy) -> GameLoss:

@@ -16,7 +16,9 @@ def test_shape_and_labels(size, colour):
     assert len(images) == 3 and images.shape == (size, size, 3 if colour else 1)
     assert images.pixels.dtype == np.uint8
     assert images.labels["character"].max() < len(ALL) and images.labels["font"].max() < len(FONTS)
-    assert set(images.labels) == {"character", "font"} | ({"foreground", "background"} if colour else set())
+    assert set(images.labels) == {"character", "font", "weight", "slant", "height"} | (
+        {"foreground", "background"} if colour else set()
+    )
 
 
 def test_same_seed_same_images_and_count_does_not_matter():

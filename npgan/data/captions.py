@@ -1,4 +1,4 @@
-"""Captions of glyphs, "a bold red 7 on blue": their grammar, their numbers, and images of which every word is true."""
+"""Captions of glyphs, "a bold red 7 on blue": grammar, numbers, and images of which every word is true."""
 
 import numpy as np
 
@@ -39,7 +39,14 @@ class Grammar:
 
     def __init__(self, characters: str = DIGITS, palette: dict[str, tuple[int, int, int]] = PALETTE):
         colours = tuple(palette)
-        choices = ("bold", "thin"), ("small", "large"), ("slanted", "upright"), colours, tuple(characters), colours
+        choices = (
+            ("bold", "thin"),
+            ("small", "large"),
+            ("slanted", "upright"),
+            colours,
+            tuple(characters),
+            colours,
+        )
         self.words = dict(zip(PLACES, choices))
         self.palette = np.array(list(palette.values()), np.float32) / 127.5 - 1  # colours, 3; in [-1, 1]
         sizes = [1 + len(words) for words in choices]
@@ -50,14 +57,18 @@ class Grammar:
         """The row (6,) of a caption. DataError, one line, where it cannot be understood."""
         spoken = [word if len(word) == 1 else word.lower() for word in caption.split()]
         if not spoken:
-            raise DataError(f"caption: it is empty, wanted one such as 'a bold red 7 on blue'; {self._known()}")
+            raise DataError(
+                f"caption: it is empty, wanted one such as 'a bold red 7 on blue'; {self._known()}"
+            )
         if spoken[0] in ("a", "an") and len(spoken) > 1 and spoken[1] != "on":
             del spoken[0]  # an article; alone, or before "on", an "a" is the letter
         row, said = np.zeros(len(PLACES), int), {}
         if "on" in spoken:
             at = spoken.index("on")
             if len(spoken) != at + 2 or spoken[-1] not in self.words["background"]:
-                raise DataError(f"caption {caption!r}: wanted one colour after 'on', the last word; {self._known()}")
+                raise DataError(
+                    f"caption {caption!r}: wanted one colour after 'on', the last word; {self._known()}"
+                )
             row[BACKGROUND] = 1 + self.words["background"].index(spoken[-1])
             spoken = spoken[:at]
         for word in spoken:
@@ -69,7 +80,9 @@ class Grammar:
                     raise DataError(f"caption {caption!r}: {said[name]!r} and {word!r} contradict each other")
                 row[PLACES.index(name)] = 1 + self.words[name].index(word)
         if row[FOREGROUND] and row[FOREGROUND] == row[BACKGROUND]:
-            raise DataError(f"caption {caption!r}: on its own colour nothing can be seen; name two different ones")
+            raise DataError(
+                f"caption {caption!r}: on its own colour nothing can be seen; name two different ones"
+            )
         return row
 
     def write(self, row: np.ndarray) -> str:
@@ -85,10 +98,10 @@ class Grammar:
         return rows + self.starts
 
     def kinds(self, seed: int = 0) -> np.ndarray:
-        """Which combinations are seen in training: kinds (characters, colours, colours), by character, fore-, background.
+        """Which combinations are seen in training: (characters, colours, colours), by character, fore-, background.
 
-        ALIKE: both colours are the same. HELD_OUT_PAIR: the character is never seen in this foreground, one for each
-        character. HELD_OUT: a fifth of the rest.
+        ALIKE: both colours are the same. HELD_OUT_PAIR: the character is never seen in this foreground; each
+        character has one. HELD_OUT: a fifth of the rest.
         """
         characters, colours = len(self.words["character"]), len(self.palette)
         kinds = np.full((characters, colours, colours), SEEN, np.int8)
@@ -139,7 +152,9 @@ class CaptionedGlyphs:
                 raise DataError(f"caption {self.grammar.write(row)!r}: no glyph of this set is like that")
             chosen[n] = rng.choice(fitting)
             true[n, :FOREGROUND] = self.true[chosen[n], :FOREGROUND]
-        fore, back = (self.grammar.palette[true[:, place] - 1][:, None, None] for place in (FOREGROUND, BACKGROUND))
+        fore, back = (
+            self.grammar.palette[true[:, place] - 1][:, None, None] for place in (FOREGROUND, BACKGROUND)
+        )
         share = (self.ink[chosen] + 1) / 2  # N, H, W, 1
         return back + share * (fore - back), true
 

@@ -53,7 +53,8 @@ def glyphs(
     in two random colours of different luma. A character always keeps a pixel of margin.
     Labels: `character` and `font`, indices into `characters` and `fonts`; `weight`, 1 where the font is bold;
     `slant`, the sideways shift per unit of height, of the font and what is drawn together; `height` of a capital
-    letter, as a part of the image's side; with `colour` also the RGB rows `foreground` and `background`. Image i depends on the seed and the arguments but not on `count`.
+    letter, as a part of the image's side; with `colour` also the RGB rows `foreground` and `background`.
+    Image i depends on the seed and the arguments but not on `count`.
     Another version of matplotlib may change a pixel by a shade or two.
     ValueError for a bad argument, DataError if matplotlib's fonts are missing.
     """

@@ -25,7 +25,7 @@ INK = 10  # pixels: so many are of a glyph's own colour, not mixed with that beh
 class Judge:
     """Reads pictures of glyphs: colours by the nearest of the palette, all else by classifiers of their ink.
 
-    They learn from glyphs in grey. Of size and slant a glyph may be between two words; the judge then takes the nearer.
+    They learn from glyphs in grey. In size and slant a glyph may be between two words; the judge takes the nearer.
     """
 
     def __init__(self, ink: Images, grammar: Grammar, rng: np.random.Generator, *, steps: int = 1500):
@@ -90,7 +90,7 @@ def word_scores(said: np.ndarray, seen: np.ndarray) -> dict[str, float]:
 
 
 def pairwise_distance(images: np.ndarray) -> float:
-    """The mean Euclidean distance between two of the samples of a caption: (captions, samples, H, W, C), in [-1, 1]."""
+    """The mean Euclidean distance between two samples of a caption: images (captions, samples, H, W, C)."""
     captions, samples = images.shape[:2]
     if samples < 2:
         raise ValueError(f"pairwise_distance: wanted at least 2 samples a caption, got {samples}")
