@@ -12,9 +12,24 @@ import numpy as np
 
 from npgan.adversarial import GameLoss, Penalty, penalise
 from npgan.backend import Array, array_module
-from npgan.layers import Concatenate, Conv2D, Dense, Embedding, Flatten, Layer, LeakyReLU, Pack, Sequential
+from npgan.layers import (
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Conv2DTranspose,
+    Dense,
+    Embedding,
+    Flatten,
+    Layer,
+    LeakyReLU,
+    Pack,
+    ReLU,
+    Reshape,
+    Sequential,
+    Tanh,
+)
 from npgan.losses import Loss, binary_cross_entropy, zero_centred_penalty
-from npgan.networks import Shape, dcgan_generator
+from npgan.networks import Shape
 
 WORD = 16  # numbers for each word
 
@@ -28,8 +43,56 @@ def text_encoder(words: int, places: int, code: int, rng: np.random.Generator) -
     return Sequential([Embedding(words, WORD, rng=rng), Flatten(), Dense(places * WORD, code, rng=rng)])
 
 
+class Modulation(Layer):
+    """[x (N, H, W, C), code (N, F)] -> (1 + scale) * x + shift, with scale and shift (N, C) linear in the code.
+
+    So a code can turn channels up, down and off (as in conditional BatchNormalization, de Vries et al. 2017). What a
+    picture of two colours is, back + ink * (fore - back), is a product, which layers that only add learn badly. Both
+    start small: a code that says nothing yet changes little.
+
+    Backward: dx = (1 + scale) * dy, dscale = sum of dy * x, dshift = sum of dy, both over the pixels.
+    """
+
+    def __init__(self, channels: int, code: int, rng: np.random.Generator):
+        self.scale, self.shift = Dense(code, channels, rng=rng), Dense(code, channels, rng=rng)
+        for dense in (self.scale, self.shift):
+            dense.weight.value /= 4
+
+    def forward(self, parts: Sequence[Array], train: bool = True) -> Array:
+        x, code = parts
+        scale = 1 + self.scale.forward(code, train)[:, None, None]  # N, 1, 1, C
+        return self.remember(train, scale * x + self.shift.forward(code, train)[:, None, None], x, scale)
+
+    def backward(self, dy: Array) -> list[Array]:
+        x, scale = self.recall(dy)
+        dscale, dshift = (dy * x).sum(axis=(1, 2)), dy.sum(axis=(1, 2))  # N, C
+        return [scale * dy, self.scale.backward(dscale) + self.shift.backward(dshift)]
+
+
+class CaptionedBlock(Layer):
+    """[x, code] -> y: a layer that makes the picture larger, BatchNormalization, what the code does to it, ReLU."""
+
+    def __init__(self, grow: Sequence[Layer], channels: int, code: int, rng: np.random.Generator):
+        self.grow = Sequential([*grow, BatchNormalization(channels)])
+        self.tell, self.bend = Modulation(channels, code, rng), ReLU()
+
+    def forward(self, parts: Sequence[Array], train: bool = True) -> Array:
+        x, code = parts
+        y = self.bend.forward(self.tell.forward([self.grow.forward(x, train), code], train), train)
+        return self.remember(train, y)
+
+    def backward(self, dy: Array) -> list[Array]:
+        self.recall(dy)
+        dx, dcode = self.tell.backward(self.bend.backward(dy))
+        return [self.grow.backward(dx), dcode]
+
+
 class CaptionedGenerator(Layer):
-    """[noise (N, noise), words (N, places)] -> [images (N, *shape), the same words]."""
+    """[noise (N, noise), words (N, places)] -> [images (N, *shape), the same words]; H and W divisible by 8.
+
+    DCGAN's, from an eighth of the size in three doublings, the last without BatchNormalization. The code enters
+    beside the noise, and at each size by a Modulation.
+    """
 
     def __init__(
         self,
@@ -41,19 +104,70 @@ class CaptionedGenerator(Layer):
         noise: int = 48,
         width: int = 24,
     ):
+        h, w, c = shape
         self.encoder, self.join = encoder, Concatenate()
-        self.body = dcgan_generator(shape, noise + code, rng, width=width, smallest=4)
+        bottom = (h // 8, w // 8, 4 * width)
+        widen = [Dense(noise + code, math.prod(bottom), bias=False, rng=rng), Reshape(bottom)]
+        self.block1 = CaptionedBlock(widen, 4 * width, code, rng)
+        self.block2 = CaptionedBlock([double(4 * width, 2 * width, rng)], 2 * width, code, rng)
+        self.block3 = CaptionedBlock([double(2 * width, width, rng)], width, code, rng)
+        self.last = Sequential([Conv2DTranspose(width, c, 4, stride=2, padding=1, rng=rng), Tanh()])
 
     def forward(self, told: Sequence[Array], train: bool = True) -> list[Array]:
         noise, words = told
         code = self.encoder.forward(words, train)  # N, code
-        return [self.body.forward(self.join.forward([noise, code], train), train), words]
+        x = self.join.forward([noise, code], train)
+        for block in (self.block1, self.block2, self.block3):
+            x = block.forward([x, code], train)
+        return [self.last.forward(x, train), words]
 
     def backward(self, dy: Sequence[Array]) -> list:
-        """[dimages, None] -> [dnoise, None]."""
-        dnoise, dcode = self.join.backward(self.body.backward(dy[0]))
-        self.encoder.backward(dcode)
+        """[dimages, None] -> [dnoise, None]. The code goes four ways: its gradient is the sum over them."""
+        d, dcode = self.last.backward(dy[0]), 0.0
+        for block in (self.block3, self.block2, self.block1):
+            d, dtold = block.backward(d)
+            dcode = dcode + dtold
+        dnoise, dbeside = self.join.backward(d)
+        self.encoder.backward(dcode + dbeside)
         return [dnoise, None]
+
+
+def double(inputs: int, outputs: int, rng: np.random.Generator) -> Layer:
+    """Twice the size, as in networks.double, but nothing after it."""
+    return Conv2DTranspose(inputs, outputs, 4, stride=2, padding=1, bias=False, rng=rng)
+
+
+class PairScore(Layer):
+    """(N, F) -> (N, 1): how real each sample looks, from its features and those of its neighbour, 2k and 2k + 1.
+
+    Where both were drawn from one caption, this sees that a generator draws the same again and again, as `Pack` does,
+    while all else in the discriminator still judges one sample at a time.
+    """
+
+    def __init__(self, features: int, rng: np.random.Generator, *, hidden: int = 64):
+        self.body = Sequential(
+            [Dense(2 * features, hidden, rng=rng), LeakyReLU(0.2), Dense(hidden, 1, rng=rng)]
+        )
+
+    def forward(self, f: Array, train: bool = True) -> Array:
+        return self.remember(train, self.body.forward(self._beside(f), train))
+
+    def backward(self, dy: Array) -> Array:
+        self.recall(dy)
+        both = self.body.backward(dy)  # N, 2 F
+        own, others = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
+        return own + self._neighbours(others)
+
+    def tangent(self, v: Array) -> Array:
+        self.recall_for_tangent()
+        return self.remember(True, self.body.tangent(self._beside(v)))
+
+    def _beside(self, f: Array) -> Array:
+        return array_module(f).concatenate([f, self._neighbours(f)], axis=1)  # N, 2 F
+
+    @staticmethod
+    def _neighbours(f: Array) -> Array:
+        return f.reshape(-1, 2, f.shape[1])[:, ::-1].reshape(f.shape)
 
 
 class Projection(Layer):
@@ -63,14 +177,22 @@ class Projection(Layer):
 
     The first part tells real from generated, whatever the caption; the second, whether image and caption belong
     together. Image n meets the captions n, N + n, and so on: k for each, for one pass through `features`. With
-    packs of m images, N counts packs, and of the captions of a pack the first is taken.
+    packs of m images, N counts packs, and of the captions of a pack the first is taken. score: features (N, F) ->
+    (N, 1), a Dense where none is given.
     """
 
     def __init__(
-        self, features: Layer, width: int, encoder: Layer, rng: np.random.Generator, *, packs: int = 1
+        self,
+        features: Layer,
+        width: int,
+        encoder: Layer,
+        rng: np.random.Generator,
+        *,
+        packs: int = 1,
+        score: Layer | None = None,
     ):
         self.features, self.encoder, self.packs = features, encoder, packs
-        self.score = Dense(width, 1, rng=rng)
+        self.score = score or Dense(width, 1, rng=rng)
         self.scale = 1 / math.sqrt(width)
 
     def forward(self, told: Sequence[Array], train: bool = True) -> Array:

@@ -9,6 +9,8 @@ from strategies import at_least, seeds
 from npgan.adversarial import discriminator_step, generator_step, judge, penalise
 from npgan.captioned import (
     CaptionedGenerator,
+    Modulation,
+    PairScore,
     Projection,
     captioned_r1,
     image_features,
@@ -16,7 +18,7 @@ from npgan.captioned import (
     text_encoder,
     zero_centred_pair,
 )
-from npgan.gradcheck import check_gradient
+from npgan.gradcheck import check_gradient, check_layer
 from npgan.layers import Dense, Flatten, Sequential
 from npgan.losses import binary_cross_entropy, hinge, least_squares
 from npgan.optim import SGD, Adam
@@ -24,11 +26,11 @@ from npgan.optim import SGD, Adam
 WORDS, PLACES, SHAPE = 9, 3, (8, 8, 3)
 
 
-def make_discriminator(rng, packs=1, features=5):
+def make_discriminator(rng, packs=1, features=5, pairs=False):
     encoder = text_encoder(WORDS, PLACES, features, rng)
-    return Projection(
-        image_features(SHAPE, features, rng, width=2, packs=packs), features, encoder, rng, packs=packs
-    )
+    images = image_features(SHAPE, features, rng, width=2, packs=packs)
+    score = PairScore(features, rng) if pairs else None
+    return Projection(images, features, encoder, rng, packs=packs, score=score)
 
 
 def make_generator(rng, noise=4):
@@ -55,10 +57,16 @@ def test_projection_is_worked_out_by_hand():
 
 
 @at_least(20)
-@given(packs=st.integers(1, 3), times=st.integers(1, 3), groups=st.integers(1, 3), seed=seeds)
-def test_projection_has_the_gradients_of_finite_differences(packs, times, groups, seed):
-    rng = np.random.default_rng(seed)
-    network = make_discriminator(rng, packs).astype("float64")
+@given(
+    packs=st.integers(1, 3),
+    times=st.integers(1, 3),
+    groups=st.integers(1, 3),
+    pairs=st.booleans(),
+    seed=seeds,
+)
+def test_projection_has_the_gradients_of_finite_differences(packs, times, groups, pairs, seed):
+    rng, groups = np.random.default_rng(seed), groups * (1 + pairs)
+    network = make_discriminator(rng, packs, pairs=pairs).astype("float64")
     pair = told(rng, packs * groups, times)
     y = network.forward(pair)
     assert y.shape == (groups * times, 1)
@@ -98,10 +106,10 @@ def test_held_projection_gathers_nothing_and_passes_the_same_gradient(rng):
 
 
 @at_least(20)
-@given(packs=st.integers(1, 2), seed=seeds)
-def test_the_penalty_has_the_gradients_of_finite_differences(packs, seed):
+@given(packs=st.integers(1, 2), pairs=st.booleans(), seed=seeds)
+def test_the_penalty_has_the_gradients_of_finite_differences(packs, pairs, seed):
     rng = np.random.default_rng(seed)
-    network = make_discriminator(rng, packs).astype("float64")
+    network = make_discriminator(rng, packs, pairs=pairs).astype("float64")
     pair = told(rng, 2 * packs)
 
     def penalty(g):
@@ -115,7 +123,7 @@ def test_the_penalty_has_the_gradients_of_finite_differences(packs, seed):
     network.zero_grad()
     assert penalise(network, pair, penalty) == pytest.approx(float(value()[0]))
     for name, parameter in network.named_parameters().items():
-        if name.startswith("features.") and name.endswith("bias") or name == "score.bias":
+        if not name.startswith("encoder.") and name.endswith("bias"):
             assert not parameter.grad.any(), name  # g does not depend on it
         else:
             check_gradient(value, parameter.value, parameter.grad.copy(), rng, name=name)
@@ -137,6 +145,34 @@ def test_generator_has_the_gradients_of_finite_differences(rng):
     check_gradient(images, noise, dnoise, rng, dy=dy)
     for name, parameter in network.named_parameters().items():
         check_gradient(images, parameter.value, parameter.grad.copy(), rng, dy=dy, name=name, tolerance=1e-5)
+
+
+@at_least(30)
+@given(shape=st.tuples(*[st.integers(1, 4)] * 4), code=st.integers(1, 3), seed=seeds)
+def test_modulation_has_the_gradients_of_finite_differences(shape, code, seed):
+    rng = np.random.default_rng(seed)
+    layer = Modulation(shape[3], code, rng).astype("float64")
+    parts = [rng.standard_normal(shape), rng.standard_normal((shape[0], code))]
+    y = layer.forward(parts, train=False)
+    scale, shift = (parts[1] @ dense.weight.value + dense.bias.value for dense in (layer.scale, layer.shift))
+    for n in range(shape[0]):
+        np.testing.assert_allclose(y[n], (1 + scale[n]) * parts[0][n] + shift[n], rtol=1e-9, atol=1e-12)
+    check_layer(layer, parts, rng=rng)
+
+
+def test_a_pair_is_scored_with_the_features_of_both(rng):
+    layer = PairScore(3, rng).astype("float64")
+    f = rng.standard_normal((6, 3))
+    y = layer.forward(f, train=False)
+    beside = np.concatenate([f, f[[1, 0, 3, 2, 5, 4]]], axis=1)
+    np.testing.assert_allclose(y, layer.body.forward(beside, train=False), rtol=1e-12)
+    check_layer(layer, f, rng=rng)
+    layer.forward(f)
+    v = rng.standard_normal(f.shape)
+    h = 1e-7
+    numeric = (layer.forward(f + h * v, train=False) - layer.forward(f - h * v, train=False)) / (2 * h)
+    layer.forward(f)
+    np.testing.assert_allclose(layer.tangent(v), numeric, rtol=1e-6)
 
 
 @pytest.mark.parametrize("loss", [binary_cross_entropy, least_squares, hinge])

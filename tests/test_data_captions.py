@@ -203,3 +203,25 @@ def test_the_same_generator_gives_the_same_batches(ink):
     np.testing.assert_array_equal(first[0], second[0])
     np.testing.assert_array_equal(first[1], second[1])
     assert set(ink.labels["character"]) == {k - 1 for k in source.true[:, CHARACTER]}
+
+
+@pytest.mark.parametrize("said", [None, (0.5,) * 6])
+def test_images_of_one_caption_stand_side_by_side(ink, rng, said):
+    source = CaptionedGlyphs(ink, FEW, FEW.kinds() == SEEN)
+    images, rows = source.draw(40, rng, said=said, copies=2)
+    assert images.shape == (80, 32, 32, 3)
+    np.testing.assert_array_equal(rows[::2], rows[1::2])
+    assert (np.abs(images[::2] - images[1::2]).max(axis=(1, 2, 3)) > 0.1).mean() > 0.9
+    if said is None:
+        assert (rows[:, [0, 3, 4, 5]] > 0).all()
+        assert 0.1 < (rows[:, 1] == 0).mean() < 0.5  # neither small nor large
+        _, true = source.of(rows, rng, exact=True)
+        np.testing.assert_array_equal(true, rows)
+
+
+def test_a_combination_that_is_not_drawn_says_so(ink, rng):
+    kinds = FEW.kinds()
+    character, fore, back = np.argwhere(kinds == HELD_OUT)[0]
+    source = CaptionedGlyphs(ink, FEW, kinds == SEEN)
+    with pytest.raises(DataError, match="no glyph of this set is like that"):
+        source.of(np.array([[0, 0, 0, fore + 1, character + 1, back + 1]]), rng)

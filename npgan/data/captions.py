@@ -1,5 +1,7 @@
 """Captions of glyphs, "a bold red 7 on blue": grammar, numbers, and images of which every word is true."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from npgan.data.glyphs import DIGITS
@@ -126,29 +128,44 @@ class CaptionedGlyphs:
         self.ink, self.grammar, self.combinations = ink, grammar, np.argwhere(allowed)  # M, 3
         self.true = true_words(ink)
 
-    def draw(self, count: int, rng: np.random.Generator, said=SAID) -> tuple[np.ndarray, np.ndarray]:
-        """Images (count, H, W, 3), float32 in [-1, 1], and the rows (count, 6) of their captions.
+    def draw(
+        self, count: int, rng: np.random.Generator, *, said: Sequence[float] | None = SAID, copies: int = 1
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Images (count * copies, H, W, 3), float32 in [-1, 1], and the rows (count * copies, 6) of their captions.
 
-        said: how often a true word is said, a number for each place. At least one is: else the character.
+        said: how often a true word is said, a number for each place. At least one is: else the character. None: all
+            are, and a 0 in size or slant means that neither of the two words is true.
+        copies: so many different images of each caption, side by side.
         """
-        images, true = self.of(np.zeros((check_whole("count", count), len(PLACES)), int), rng)
-        rows = np.where(rng.random(true.shape) < said, true, 0)
+        nothing = np.zeros((check_whole("count", count), len(PLACES)), int)
+        images, true = self.of(nothing, rng)
+        rows = true if said is None else np.where(rng.random(true.shape) < said, true, 0)
         silent = ~rows.any(axis=1)
         rows[silent, CHARACTER] = true[silent, CHARACTER]
+        if check_whole("copies", copies) > 1:
+            rows = np.repeat(rows, copies, axis=0)
+            images, _ = self.of(rows, rng, exact=said is None)
         return images, rows
 
-    def of(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """An image of each caption, drawn from all that it is true of; and the rows of all words that are true."""
+    def of(
+        self, rows: np.ndarray, rng: np.random.Generator, *, exact: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """An image of each caption, drawn from all that it is true of; and the rows of all words that are true.
+
+        So the second says what a word that was left out may be. exact: a 0 does not mean left out, but that no word
+        is true, as in rows that were returned.
+        """
         chosen, true = np.empty(len(rows), int), np.empty_like(rows)
         colour = self.combinations[:, [1, 0, 2]] + 1  # in the order of a row's last three places
+        have = self.true[:, [WEIGHT, SIZE, SLANT, CHARACTER]]
         for n, row in enumerate(rows):
             wanted = row[FOREGROUND:]
             fitting = np.flatnonzero(((wanted == 0) | (wanted == colour)).all(axis=1))
-            true[n, FOREGROUND:] = colour[rng.choice(fitting)] if len(fitting) else wanted
-            wanted = np.append(row[:FOREGROUND], true[n, CHARACTER])
-            have = self.true[:, [WEIGHT, SIZE, SLANT, CHARACTER]]
-            fitting = np.flatnonzero(((wanted == 0) | (wanted == have)).all(axis=1))
-            if not len(fitting) or not true[n, FOREGROUND:].all():
+            if len(fitting):
+                true[n, FOREGROUND:] = colour[rng.choice(fitting)]
+                wanted = np.append(row[:FOREGROUND], true[n, CHARACTER])
+                fitting = np.flatnonzero((((wanted == 0) & (not exact)) | (wanted == have)).all(axis=1))
+            if not len(fitting):
                 raise DataError(f"caption {self.grammar.write(row)!r}: no glyph of this set is like that")
             chosen[n] = rng.choice(fitting)
             true[n, :FOREGROUND] = self.true[chosen[n], :FOREGROUND]
