@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parity import DEVICES, differences, watched
 from strategies import at_least, seeds
 
 from npgan.adversarial import discriminator_step, generator_step, judge, penalise
+from npgan.backend import to_device
 from npgan.captioned import (
     CaptionedGenerator,
     Modulation,
@@ -251,3 +253,30 @@ def test_a_caption_can_be_learned(rng):
         network.backward_parameters(dlogits)
         optimizer.step()
     assert (logits[:16] > 0).mean() > 0.9 and (logits[16:] < 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("packs, pairs", [(1, True), (2, False)])
+def test_rounds_on_the_device_give_numpys_numbers(cupy, leeway, packs, pairs):
+    """Three uploads a round: images, noise, words. It waits in each pass of an Embedding alone, for the range."""
+    problems, found = [], {}
+    for device in DEVICES:
+        rng = np.random.default_rng(1)
+        generator, discriminator = (
+            make_generator(rng).to(device),
+            make_discriminator(rng, packs, pairs=pairs).to(device),
+        )
+        g_optimizer, d_optimizer = (Adam(n.named_parameters(), 1e-3) for n in (generator, discriminator))
+        for number in range(3):
+            images, words = told(rng, 4, 2)
+            noise = rng.standard_normal((4, 4), dtype=np.float32)
+            with watched(problems, f"{device}, round {number}", uploads=3, synchronisations=6):
+                words = to_device(words, device)
+                real = [to_device(images.astype(np.float32), device), words]
+                fake = generator.forward([to_device(noise, device), words[:4]])
+                discriminator_step(discriminator, real, fake, d_optimizer, matching(), captioned_r1(0.1))
+                generator_step(generator, discriminator, fake, g_optimizer)
+        networks = {"G": generator, "D": discriminator}
+        found[device] = {
+            f"{n} {key}": a for n, network in networks.items() for key, a in network.arrays().items()
+        }
+    assert problems + differences(found["numpy"], found["cupy"], leeway=leeway) == []
