@@ -58,6 +58,9 @@ def test_scores_are_worked_out_by_hand():
     assert scores["weight"] == 0 and np.isnan(scores["size"]) and scores["slant"] == 1
     assert scores["foreground"] == 0.5 and scores["character"] == 1
     assert scores["three"] == 0.5 and scores["all"] == 0
+    said[0, 0] = 2
+    scores = word_scores(said, seen)  # size and slant of the first were not said
+    assert scores["weight"] == 1 and scores["all"] == 0.5
 
 
 def test_pairwise_distance_is_worked_out_by_hand():
