@@ -137,7 +137,7 @@ def dbscan(x: np.ndarray, radius: float, least: int) -> np.ndarray:
     if not least >= 1:
         raise ValueError(f"dbscan: least must be at least 1, got {least!r}")
     n, kept, pairs = len(x), [], 0
-    x = x.astype(np.float64) - x.mean(axis=0)
+    x = x.astype(np.float64)
     neighbours = np.ones(n, int)
     for i, j in _close_pairs(x, radius):  # each pair once
         neighbours += np.bincount(i, minlength=n) + np.bincount(j, minlength=n)
@@ -176,6 +176,7 @@ def _close_pairs(x: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.
     n, d = x.shape
     places = (x - x.min(axis=0)) / radius
     if d > GRID or np.prod(places.max(axis=0) + 3) > 2.0**62:  # the cells could not be numbered
+        x = x - x.mean(axis=0)  # far from 0 the squares would drown the differences
         half = (x * x).sum(axis=1, keepdims=True) / 2
         one = np.ones_like(half)
         left, right = np.concatenate([x, half, one], axis=1), np.concatenate([x, -one, -half], axis=1).T
