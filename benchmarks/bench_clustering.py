@@ -22,7 +22,7 @@ SIZES = ((10_000, 2), (2_000, 64))
 
 
 def draw(seed: int) -> np.ndarray:
-    """Points (n, d): 1 to 12 blobs of different widths and sizes, on every third set a ring around them, and noise."""
+    """Points (n, d): 1 to 12 blobs of different widths, on every third set a ring around them, and noise."""
     rng = np.random.default_rng(seed)
     n, d, blobs = int(rng.integers(30, 1500)), int(rng.choice([1, 2, 3, 5, 16, 64])), int(rng.integers(1, 13))
     share = rng.dirichlet(np.ones(blobs))
@@ -75,25 +75,25 @@ def compare(sets: int) -> list[list[str]]:
         core = np.zeros(len(x), bool)
         core[theirs.core_sample_indices_] = True
         noise = theirs.labels_ == -1
-        alike["DBSCAN"] += (
-            same_partition(ours[core], theirs.labels_[core]) and ((ours == -1) == noise).all()
-        )
+        alike["DBSCAN"] += same_partition(ours[core], theirs.labels_[core]) and ((ours == -1) == noise).all()
         points += len(x)
         borders += int((~core & ~noise).sum())
         other_borders += int((ours != theirs.labels_)[~core & ~noise].sum())
         other_numbers += int((ours != theirs.labels_)[core].sum())
-    print(f"{sets} sets, {points} points; {borders} border points of DBSCAN, {other_borders} in another cluster;")
+    print(
+        f"{sets} sets, {points} points; {borders} border points of DBSCAN, {other_borders} in another cluster;"
+    )
     print(f"core points with another number: {other_numbers}")
     return [[name, f"{count} of {sets}"] for name, count in alike.items()]
 
 
-def clock(ours, theirs, turns: int) -> tuple[float, float]:
-    """Median seconds of both, taking turns; the first turn is a warm-up."""
+def clock(ours, theirs, arguments: tuple, turns: int) -> tuple[float, float]:
+    """Median seconds of both functions, taking turns; the first turn is a warm-up."""
     times = []
     for _ in range(turns + 1):
         marks = [time.perf_counter()]
         for function in (ours, theirs):
-            function()
+            function(*arguments)
             marks.append(time.perf_counter())
         times.append(np.diff(marks))
     return tuple(np.median(times[1:], axis=0))
@@ -108,12 +108,12 @@ def race(turns: int) -> tuple[list[list[str]], float]:
         for k in (8, 20, 50):
             start = spread_start(x, k, np.random.default_rng(0))
             theirs = their_k_means(x, start)
-            pair = clock(lambda: k_means(x, start), lambda: their_k_means(x, start), turns)
+            pair = clock(k_means, their_k_means, (x, start), turns)
             rows.append([f"K-means, {n} x {d}", f"k = {k}, {theirs.n_iter_} rounds", *pair])
         for quantile in (0.5, 0.9):
             radius = float(np.quantile(neighbour_distance(x, 8), quantile) ** 0.5)
             clusters = int(dbscan(x, radius, 8).max()) + 1
-            pair = clock(lambda: dbscan(x, radius, 8), lambda: their_dbscan(x, radius, 8), turns)
+            pair = clock(dbscan, their_dbscan, (x, radius, 8), turns)
             rows.append([f"DBSCAN, {n} x {d}", f"radius {radius:.2f}, {clusters} clusters", *pair])
     for row in rows:
         ours, theirs = row[2:]

@@ -7,24 +7,33 @@ learned together and with one aim: there is no game.
 Every loss is a sum over an image's pixels, or over its code, and a mean over images: nats an image.
 """
 
+import math
+
 import numpy as np
 
 from npgan.backend import Array, array_module
-from npgan.layers import Dense, Layer, Sequential
+from npgan.layers import Dense, Flatten, Layer, Reshape, Sequential
 from npgan.losses import binary_cross_entropy
 from npgan.metrics.samples import generate
-from npgan.networks import Shape, dcgan_discriminator, dcgan_generator
+from npgan.networks import Shape, dense_stack
+
+HIDDEN = (400, 200)  # units of the encoder's hidden layers; the decoder's are the same, the other way round
 
 
-def encoder(shape: Shape, outputs: int, rng: np.random.Generator, *, width: int = 16) -> Sequential:
-    """Images (N, *shape) -> (N, outputs): DCGAN's discriminator, halving to at most 8 pixels, with another end."""
-    *body, judge = dcgan_discriminator(shape, rng, width=width, smallest=8).layers
-    return Sequential([*body, Dense(len(judge.weight.value), outputs, rng=rng)])
+def encoder(
+    shape: Shape, outputs: int, rng: np.random.Generator, *, hidden: tuple[int, ...] = HIDDEN
+) -> Sequential:
+    """Images (N, *shape) -> (N, outputs), by dense layers with LeakyReLU."""
+    body = dense_stack((math.prod(shape), *hidden), rng, normalize=False)
+    return Sequential([Flatten(), *body, Dense(hidden[-1], outputs, rng=rng)])
 
 
-def decoder(shape: Shape, latent: int, rng: np.random.Generator, *, width: int = 16) -> Sequential:
-    """Codes (N, latent) -> logits (N, *shape): DCGAN's generator without its tanh, which is in `draw`."""
-    return Sequential(dcgan_generator(shape, latent, rng, width=width).layers[:-1])
+def decoder(
+    shape: Shape, latent: int, rng: np.random.Generator, *, hidden: tuple[int, ...] = HIDDEN
+) -> Sequential:
+    """Codes (N, latent) -> logits (N, *shape): the encoder's widths, the other way round."""
+    body = dense_stack((latent, *hidden[::-1]), rng, normalize=False)
+    return Sequential([*body, Dense(hidden[0], math.prod(shape), rng=rng), Reshape(shape)])
 
 
 def draw(decoder: Layer, codes: np.ndarray, device: str = "numpy") -> np.ndarray:
@@ -72,7 +81,7 @@ def variational_loss(
 ) -> tuple[Array, Array]:
     """(reconstruction loss, KL); adds the gradients of reconstruction + beta * KL to both networks.
 
-    With beta = 1 the sum is minus the evidence lower bound, -ELBO >= -log p(x) (Kingma and Welling 2014, equation 10);
+    With beta = 1 the sum is -ELBO, minus the evidence lower bound of log p(x) (Kingma and Welling 2014, equation 10);
     another beta as in Higgins et al. 2017. noise (N, L) from N(0, 1) is an input, so that the draw
     z = mean + deviation * noise has a derivative by both: the reparameterisation.
     """

@@ -172,7 +172,7 @@ def _join(first: np.ndarray, i: np.ndarray, j: np.ndarray) -> None:
 
 
 def _close_pairs(x: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """All pairs of rows of x (n, d) no farther apart than the radius, each once: arrays i and j, a piece at a time."""
+    """All pairs of rows of x (n, d) no farther apart than the radius, each once: arrays i, j, a piece at a time."""
     n, d = x.shape
     places = (x - x.min(axis=0)) / radius
     if d > GRID or np.prod(places.max(axis=0) + 3) > 2.0**62:  # the cells could not be numbered
@@ -186,7 +186,9 @@ def _close_pairs(x: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.
             once = j > i
             yield i[once] + rows.start, j[once] + rows.start
         return
-    cell = np.floor(places).astype(int) + 1  # an empty row of cells around, so that numbers of neighbours do not wrap
+    cell = (
+        np.floor(places).astype(int) + 1
+    )  # an empty row of cells around, so that numbers of neighbours do not wrap
     strides = np.cumprod([1, *(cell.max(axis=0)[:0:-1] + 2)])[::-1]
     order = np.argsort(cell @ strides, kind="stable")
     number, columns = (cell @ strides)[order], np.ascontiguousarray(x[order].T)  # n; d, n
