@@ -42,9 +42,9 @@ args, rng = lesson.args, np.random.default_rng(lesson.args.seed)
 
 # %%
 LATENT = 20  # numbers of a code
-HALVES = halves  # which numbers of the encoder are means, and which log variances
 MORE_BETAS = ()  # weights of the KL to try besides
-AS_SHIPPED = lesson.shipped and (LATENT, HALVES, MORE_BETAS) == (20, halves, ())
+LONGER = 1  # times the steps of the last training, in nats
+AS_SHIPPED = lesson.shipped and (LATENT, MORE_BETAS, LONGER) == (20, (), 1)
 
 # %% [markdown]
 # ## An autoencoder
@@ -53,7 +53,9 @@ AS_SHIPPED = lesson.shipped and (LATENT, HALVES, MORE_BETAS) == (20, halves, ())
 # to 1 stands for the probability of white, `p = (x + 1) / 2`, and the loss is the cross-entropy of lesson 6, *summed*
 # over the pixels: nats an image.
 #
-# `draws`: what the decoder makes of codes from N(0, 1). Nobody has told it where codes lie, so most of it is no digit.
+# `draws`: what the decoder makes of codes from N(0, 1). Nobody has told it where codes lie: their spread is 3 to 4,
+# and what it draws is no digit. (Unseen images are rebuilt with a root mean square error of 0.20 to 0.21, of the
+# range 2.)
 
 # %%
 lesson.step("An autoencoder")
@@ -114,7 +116,9 @@ lesson.picture(show.titled(show.image_grid(sheet, 16, scale=scale), "An autoenco
 # variance) / 2`. The first takes one draw, `z = mean + deviation * noise`. Written so, with the noise as an input, z
 # has a derivative by mean and deviation, which a draw "from q" has not: the *reparameterisation*.
 #
-# All of it, and its gradients, in thirty lines; and the proof of lesson 2, in float64.
+# All of it, and its gradients, in thirty lines; and the proof of lesson 2, in float64. (It also finds a mistake of
+# public code, the log variance read from the means' half of the encoder's output: `tests/test_autoencoding.py`;
+# lesson 15 shows another sign of it.) Nobody plays against anybody: one loss, one optimiser for both networks.
 
 # %%
 lesson.step("The VAE's two terms")
@@ -140,7 +144,13 @@ print(f"largest relative difference from finite differences: {error:.1e}")
 # Too little: images are rebuilt well, and the codes lie where N(0, 1) is not, so what is drawn is no digit. Too much:
 # the encoder does best to say nothing. All its means are 0, its variances 1, KL 0, and the decoder draws the mean
 # image: *posterior collapse*. A KL of 0 looks like success in a log. So look at KL number by number: one that is
-# below 0.01 nats is not in use.
+# below 0.01 nats is not in use. Measured on glyphs, seeds 0, 1 and 2, nats an image of unseen images:
+#
+#                                beta   reconstruction    KL            -ELBO             in use
+#     KL a mean                  0.05   71.4 70.2 71.1    75 73 74      146.1 143.2 144.7   20
+#     right                      1      83.0 82.6 82.9    25 24 24      107.5 106.4 107.0   20
+#     beta 4                     4      122.9 120.4 122.0  8  8  8      130.9 128.4 129.8   20
+#     reconstruction a mean      784    194.9 190.6 192.5  0  0  0      194.9 190.6 192.5    0
 
 # %%
 lesson.step("What if one term weighs too much?")
@@ -177,7 +187,6 @@ def bounds(both: list[Layer], images: np.ndarray, draws: int) -> tuple[float, fl
     return -found.mean(), -together.mean(), kl
 
 
-autoencoding.halves = HALVES
 betas = {"KL a mean": 1 / LATENT, "right": 1.0, "beta 4": 4.0, "reconstruction a mean": float(PIXELS)}
 betas |= {f"beta {beta:g}": beta for beta in MORE_BETAS}
 found, sheet, figure = {}, [real[:16]], Figure(figsize=(8, 3), layout="constrained")
@@ -220,7 +229,7 @@ def binarise(images: np.ndarray) -> np.ndarray:
 
 
 nats, unseen = {}, binarise(real)
-for number, steps in ((1000, 1), (3000, 2), (len(train), 4)):
+for number, steps in ((1000, 1), (3000, 2), (len(train), 4 * LONGER)):
     some = train.take(np.arange(min(number, len(train))))
     both = pair(100, 50, hidden=(200, 200))
     both = learn(both, vae_loss(1.0, 50), steps * args.steps, some, binary=True)
@@ -231,7 +240,17 @@ for number, steps in ((1000, 1), (3000, 2), (len(train), 4)):
     print(f"{len(some)} images, {steps * args.steps} steps: {told}", flush=True)
 
 # %% [markdown]
-# @NATS@
+# Measured on MNIST's test images (`--data t10k-images-idx3-ubyte.gz`, seed 0; 1,000 of them unseen):
+#
+#     images   steps    -ELBO   100 draws together   -ELBO of its own images
+#     1,000    1,000    142.3   132.0                136.0
+#     3,000    2,000    126.4   118.0                122.9
+#     9,000    4,000    112.8   106.5                111.1
+#     9,000    24,000   @L1@   @L2@                @L3@   (`LONGER = 6`)
+#
+# 112.8 is far from 86.8, and the last column says why: it is little better on the images it has learned from. So it
+# is not the number of images that binds first, it is the short training. Theirs took 3,280 passes through 60,000
+# images, ten million steps; the lesson takes 4,000 steps, 28 passes. @L4@
 
 # %% [markdown]
 # ## Checks, or a verdict
@@ -242,14 +261,35 @@ for number, steps in ((1000, 1), (3000, 2), (len(train), 4)):
 right, light, heavy = found["right"], found["KL a mean"], found["reconstruction a mean"]
 few, most = min(nats), max(nats)
 if AS_SHIPPED:
-    assert error < 1e-6, "the gradient is wrong"
+    assert error < 1e-6, "the gradient is wrong"  # 7e-9 to 8e-9
+    assert plain_error < 0.25, "the autoencoder does not rebuild"  # 0.208, 0.200, 0.207
+    assert right["elbo"] < 115 and right["used"] >= 18, (
+        "the VAE has not learned"
+    )  # 107.5, 106.4, 107.0; 20 in use
+    # A weight too small or too large costs nats: 37 to 39, 22 to 23. The margins are for other seeds and rounding.
+    assert light["elbo"] > right["elbo"] + 20 and found["beta 4"]["elbo"] > right["elbo"] + 10
+    assert heavy["used"] == 0 and heavy["kl"] < 0.1, "no collapse"  # 0 and 0.0
+    assert light["kl"] > 2 * right["kl"]  # 75 and 25, 73 and 24, 74 and 24
+    # 98.6, 98.2, 99.5 with all images and steps; 127.8, 128.7, 129.7 with few; 100 draws together gain 6.
+    assert nats[most]["elbo"] < nats[few]["elbo"] - 15 and nats[most]["together"] < nats[most]["elbo"] - 3
     lesson.end()
 else:
     lesson.end(
         verdict.lines(
-            f"-ELBO {right['elbo']:.1f} nats an image, {right['kl']:.1f} of them KL, {right['used']} of {LATENT} in use",
-            f"KL a mean: {light['elbo']:.1f}, and {light['kl']:.1f} of KL; reconstruction a mean: {heavy['used']} in use",
+            f"-ELBO {right['elbo']:.1f} nats an image, {right['kl']:.1f} of them KL, {right['used']} in use",
+            f"KL a mean: {light['elbo']:.1f}, {light['kl']:.1f} of it KL",
+            f"reconstruction a mean: {heavy['used']} numbers in use",
             f"binary pixels: {nats[most]['elbo']:.1f} nats with {most} images, {nats[few]['elbo']:.1f} with {few}",
             verdict.count(len(real)),
         )
     )
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. `MORE_BETAS = (0.5, 2.0)`. Which of the weights has the least -ELBO on unseen images, and why this one? What do
+#    KL and reconstruction do from 0.05 to 784?
+# 2. `LATENT = 2`. How much worse are images rebuilt (`plain_error`), and what is -ELBO? How many nats does each
+#    number of the code tell, beside those of a code of 20?
+#
+# Worked answers, with the figures to expect: `python lessons/answers/19_autoencoders.py`.

@@ -12,7 +12,7 @@ import inspect
 import numpy as np
 from matplotlib.figure import Figure
 
-from npgan import clustering, data, show
+from npgan import clustering, data, show, verdict
 from npgan.autoencoding import autoencoder_loss, decoder, encoder
 from npgan.clustering import dbscan, k_means, neighbour_distance, spread_start
 from npgan.lesson import Lesson
@@ -130,7 +130,16 @@ lesson.picture(figure, "plane.png")
 # characters (lesson 12; it has been told what is asked for here, and stands for the best that can be).
 #
 # *Purity*: the share of images whose character is the most frequent one of their cluster. It rises with the number
-# of clusters, to 1 where each image has its own; so compare at one number.
+# of clusters, to 1 where each image has its own; so compare at one number. Measured on 4,000 glyphs, seeds 0 to 2,
+# and on MNIST's test images:
+#
+#     K-means on     glyphs, 10 clusters   100 clusters       MNIST, 10   100
+#     pixels         0.46, 0.45, 0.45      0.81, 0.80, 0.79   0.58        0.83
+#     codes          0.41, 0.45, 0.42      0.80, 0.78, 0.79   0.55        0.82
+#     features       1.00, 0.90, 0.90      1.00, 1.00, 1.00   0.89        0.98
+#
+# The codes are no better than the pixels: an autoencoder keeps what it needs to draw the image again, slant and
+# weight as well as the character. Ten characters become ten clusters only where somebody has told the characters.
 
 # %%
 lesson.step("Images: which distance?")
@@ -160,7 +169,11 @@ for name, rows in spaces.items():
     )
 
 # %% [markdown]
-# DBSCAN with a radius small to large: a share of the fifth neighbours' distances lies below it.
+# DBSCAN with a radius small to large: below it lies a share of the distances to the fourth other image. On pixels
+# and codes no radius will do. A small one makes all but a few images noise, a large one makes all of them one
+# cluster; in between there is one large cluster with a tail of small ones. On the features of glyphs the largest
+# radius finds ten clusters, purity 1.00, 3% noise (seeds 0 to 2), and nobody has said "ten". On those of MNIST it
+# finds ten at 60%, two or three characters grown together in one of them (purity 0.65), and one at 90%.
 
 # %%
 lesson.step("DBSCAN on images")
@@ -189,6 +202,9 @@ for name, rows in spaces.items():
 #
 # New samples: K-means has centres, and how far their images are off them. A centre with noise of that size, pixel by
 # pixel, is a drawing. DBSCAN has nothing to draw from: no centre, no spread, no density. It draws nothing.
+#
+# Measured on pixels, seeds 0 to 2: the letter is the farther one in 93%, 94% and 89% of the pairs (MNIST 91%). DBSCAN
+# calls 69%, 73% and 59% of the letters noise, and 3% of the digits.
 
 # %%
 lesson.step("Outliers, and new samples")
@@ -222,3 +238,44 @@ sheet = np.concatenate([x[:16], centre.reshape(-1, *shape), samples.reshape(-1, 
 rows = ("real", "centres", "with noise")
 picture = show.image_grid(sheet, 16, scale=max(1, 56 // shape[0]))
 lesson.picture(show.titled(picture, "K-means draws", rows=rows), "draws.png")
+
+# %% [markdown]
+# ## Checks, or a verdict
+#
+# Beside each bound stands what was measured with seeds 0 to 2.
+
+# %%
+told, blurred = by_radius["features", 0.9], by_radius["pixels", 0.9]
+if AS_SHIPPED:
+    assert modes_with_a_centre(best.centres) == 25 > max(found["random rows"])  # 25; at most 19 to 21
+    assert pure["DBSCAN"] > 0.97 > 0.8 > pure["K-means"]  # 1.00 three times; 0.60, 0.60, 0.62
+    assert counted == {"ring": 8, "grid": 25}
+    assert by_k["features", 10] > 0.8 and by_k["pixels", 10] < 0.6  # 0.90 to 1.00; 0.45 and 0.46
+    assert 9 <= told["clusters"] <= 12 and told["purity"] > 0.95  # 10 three times, 1.00
+    assert blurred["clusters"] <= 4 and blurred["largest"] > 0.9  # 1, 1, 2; 97%
+    assert (
+        inside["pixels"] > 0.8 and outside["pixels"][0] > 5 * outside["pixels"][1]
+    )  # 0.89 to 0.94; 59% and 3%
+    lesson.end()
+else:
+    lesson.end(
+        verdict.lines(
+            f"K-means with 10 clusters: purity {by_k['pixels', 10]:.2f} on pixels, {by_k['codes', 10]:.2f} on codes, "
+            f"{by_k['features', 10]:.2f} on features"
+            if names
+            else "no labels: purity says nothing",
+            f"DBSCAN on features, largest radius: {told['clusters']} clusters, {told['noise']:.0%} noise",
+            f"letters are farther off than these images in {inside['pixels']:.0%} of the pairs",
+            verdict.count(len(x)),
+        )
+    )
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. `STARTS = 1`. How many modes has the one start from random rows found, how many the one of k-means++? Print both
+#    inertias: could you have told from them, without the modes?
+# 2. `LEAST = 15`. The ring and the blob are still two clusters. What becomes of the points that were strewn about,
+#    and of the modes that are counted? What would a larger radius do to that?
+#
+# Worked answers, with the figures to expect: `python lessons/answers/19_clustering.py`.

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from npgan import data, networks, show
 from npgan.adversarial import discriminator_step, generator_step
@@ -345,8 +346,8 @@ for name, generator in generators.items():
 # %%
 lesson.step("Side by side")
 shown = {"real": real, **{name: pictures for name, pictures in drawn.items() if name != "noise"}}
-sheets = [show.image_grid(pictures[:64], 8) for pictures in shown.values()]
-sheets += [np.full_like(sheets[0], 255)] * (-len(sheets) % 5)
-rows = [np.concatenate(sheets[i : i + 5], axis=1) for i in range(0, len(sheets), 5)]
-captions = " | ".join(shown)
-lesson.picture(show.titled(np.concatenate(rows), f"64 each, row by row: {captions}"), "side_by_side.png")
+figure = Figure(figsize=(12, 5.2), layout="constrained")
+for number, (name, pictures) in enumerate(shown.items()):
+    axis = figure.add_subplot(2, 5, number + 1, title=name, xticks=[], yticks=[])
+    axis.imshow(show.image_grid(pictures[:64], 8, gap=1), interpolation="nearest")
+lesson.picture(figure, "side_by_side.png")

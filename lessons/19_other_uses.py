@@ -73,10 +73,11 @@ print(
 # %% [markdown]
 # ## Outliers
 #
-# Images of another kind among the unseen ones: letters among digits. Each method has a number for how strange an image
-# is to it: the error with which the autoencoder rebuilds it, the VAE's -ELBO, minus the logarithm of the mixture's
-# density, the distance from the nearest of 100 centres, or from the nearest training image; and minus D's logit, for
-# D says "not real". How often is it larger for a letter than for a digit, over all pairs? One half is a coin.
+# Images of another kind among the unseen ones: letters among digits. Each method has a number for how strange an
+# image is to it: the error with which the autoencoder rebuilds it, the VAE's -ELBO, minus the logarithm of the
+# mixture's density, the distance from the nearest of 100 centres, or from the nearest training image; and minus D's
+# logit, for D says "not real". How often is it larger for a letter than for a digit, over all pairs? One half is a
+# coin.
 
 # %%
 lesson.step("Outliers")
@@ -133,11 +134,11 @@ for name, measure in strangeness.items():
 # %% [markdown]
 # ## Repairs
 #
-# A hole in the middle, a quarter of the area (lesson 11). Nobody here has learned to repair. What each can do with the
-# known pixels: the *Gaussian* gives the mean of the missing ones under the condition of the known ones, one product
-# of matrices; *K-means* and the *nearest image* take the centre, or image, that fits them best; the *autoencoder*
-# rebuilds the damaged image, ten times, with the known pixels put back each time. For the *VAE* and the *GAN* Adam
-# searches z (lesson 11): cost of the known pixels, and |z|^2 / 2, from the best of 1,000 random z.
+# A hole in the middle, a quarter of the area (lesson 11). Nobody here has learned to repair. What each can do with
+# the known pixels: the *Gaussian* gives the mean of the missing ones under the condition of the known ones, one
+# product of matrices; *K-means* and the *nearest image* take the centre, or image, that fits them best; the
+# *autoencoder* rebuilds the damaged image, ten times, with the known pixels put back each time. For the *VAE* and
+# the *GAN* Adam searches z (lesson 11): cost of the known pixels, and |z|^2 / 2, from the best of 1,000 random z.
 
 # %%
 lesson.step("Repairs")
