@@ -39,7 +39,7 @@ AS_SHIPPED = lesson.shipped and (STARTS, LEAST) == (10, 5)
 # k centres. Each point goes to its nearest centre; each centre goes to the mean of its points; again, until nothing
 # moves (Lloyd 1982). Both steps lower the *inertia*, the sum of squared distances to the nearest centre. So it ends,
 # and where it ends depends on where it began: two centres that share a mode never part. 25 modes, 25 centres, and
-# `found`: the modes that have a centre within 3 sigma. *k-means++* starts from points that lie far apart (Arthur and
+# `found`: the modes that have a centre within 3 sigma. `k-means++` starts from points that lie far apart (Arthur and
 # Vassilvitskii 2007), and mends most of it; ten starts, of which the one of least inertia counts, mend the rest.
 
 # %%
@@ -273,8 +273,8 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# 1. `STARTS = 1`. How many modes has the one start from random rows found, how many the one of k-means++? Print both
-#    inertias: could you have told from them, without the modes?
+# 1. `STARTS = 1`. How many modes has the one start from random rows found, how many the one of `k-means++`? Print
+#    both inertias: could you have told from them, without the modes?
 # 2. `LEAST = 15`. The ring and the blob are still two clusters. What becomes of the points that were strewn about,
 #    and of the modes that are counted? What would a larger radius do to that?
 #
