@@ -33,7 +33,7 @@ from npgan.optim import Adam, MovingAverage, cosine_decay, linear_decay
 from npgan.series import Series
 from npgan.training import Run
 
-TRAINING = {"steps": 1500, "quick_steps": 10, "data": "glyphs", "device": True, "resume": True}
+TRAINING = dict(steps=1500, quick_steps=10, data="glyphs", device=True, resume=True)
 FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson("19_other_generators", "The relatives of the GAN, on one table", FLAGS, **TRAINING)
 args, rng = lesson.args, np.random.default_rng(lesson.args.seed)
