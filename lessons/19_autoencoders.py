@@ -251,9 +251,7 @@ for number, steps in ((1000, 1), (3000, 2), (len(train), 4 * LONGER)):
 # 106.5 is far from 86.8, and the last column says why: on the images that it has learned from it is little better.
 # So it is not the number of images that binds first, but the short training. Theirs took 3,280 passes through 60,000
 # images, ten million steps; this one takes 4,000, or 28 passes. Three times as many gain 9 nats, and then the images
-# begin to bind, too: its own are 2.7 nats better than unseen ones, where it was 1.7. (Kingma and Welling 2014,
-# figure 2, has bounds from -110 on after some 100,000 images shown, and -100 and better after millions, for codes of
-# 3 to 200.)
+# begin to bind, too: its own are 2.7 nats better than unseen ones, where it was 1.7.
 
 # %% [markdown]
 # ## Checks, or a verdict

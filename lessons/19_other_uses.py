@@ -234,9 +234,21 @@ sheet = show.image_grid(np.concatenate(rows), 16, scale=max(1, 56 // SHAPE[0]))
 lesson.picture(show.titled(sheet, "Walks", rows=("AE", "AE", "VAE", "VAE", "GAN", "GAN")), "walks.png")
 
 # %% [markdown]
-# ## What is said of them
+# ## What it says
 #
-# @SAID@
+# Measured on glyphs, seed 0. A letter is the stranger one, in % of the pairs: nearest image 98.8; autoencoder's
+# error 98.5; D 96.8; VAE 95.0; mixture 95.0; K-means 92.9. So all of them see it, and the one that has learned
+# nothing sees it best.
+#
+# Repairs, dB in the hole: VAE 11.1; nearest image 10.8; Gaussian 9.7; K-means 8.8; GAN 8.4; harmonic 7.6;
+# autoencoder 5.6. A VAE's codes of 20 numbers are found where a GAN's 64 are not (lesson 11 finds 9.5 with eight
+# starts and better weights, 10.7 with their mean); its blur helps, too, for a mean costs less than a wrong stroke.
+# The autoencoder believes the filled hole: it has never seen another kind of image.
+#
+# What is said of these methods, and what of it holds, stands with its figures in the README. In short: an encoder
+# and a decoder are not trained against each other. A GAN does not always draw better: with codes from a mixture an
+# autoencoder is ahead. DBSCAN draws nothing, K-means draws badly. And who wants outliers or repairs need not begin
+# with a GAN.
 
 # %% [markdown]
 # ## Checks, or a verdict
@@ -246,9 +258,11 @@ lesson.picture(show.titled(sheet, "Walks", rows=("AE", "AE", "VAE", "VAE", "GAN"
 # %%
 dB = {name: result.psnr for name, result in results.items()}
 if AS_SHIPPED:
-    assert told["nearest image"] > 0.9 and told["mixture"] > 0.9  # @B1@
-    assert told["AE, error"] > told["D, -logit"] and told["VAE, -ELBO"] > told["D, -logit"]  # @B2@
-    assert dB["VAE"] > dB["harmonic"] + 1 and dB["Gaussian"] > dB["harmonic"] + 1  # @B3@
+    assert min(told.values()) > 0.8 and told["nearest image"] > 0.95  # 92.9; 98.8 %
+    assert told["AE, error"] > 0.93 and told["D, -logit"] > 0.85  # 98.5; 96.8 %
+    assert dB["VAE"] > dB["harmonic"] + 2  # 11.1; 7.6 dB
+    assert dB["VAE"] > dB["GAN"] + 1 and dB["Gaussian"] > dB["harmonic"] + 1  # 8.4; 9.7 dB
+    assert dB["AE"] < dB["harmonic"], "the autoencoder does not believe the hole"  # 5.6 dB
     lesson.end()
 else:
     lesson.end(
