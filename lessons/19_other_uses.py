@@ -56,7 +56,7 @@ images = data.load(settings["data"], count=1500 if settings["quick"] else 10_000
 train, held_out = images.split(min(1000, len(images) // 10), np.random.default_rng(settings["seed"]))
 AS_SHIPPED = (
     settings["data"] == "glyphs" and not settings["quick"] and settings["training_steps"] >= 1500
-    and (OUTLIERS, SEARCH_STEPS, PRIOR, args.quick) == (None, 100, 1.0, False)
+    and OUTLIERS is None and (SEARCH_STEPS, PRIOR, args.quick) == (100, 1.0, False)
 )  # fmt: skip
 ae = {"encoder": encoder(SHAPE, LATENT, rng), "decoder": decoder(SHAPE, LATENT, rng)}
 vae = {"encoder": encoder(SHAPE, 2 * LATENT, rng), "decoder": decoder(SHAPE, LATENT, rng)}
@@ -236,14 +236,15 @@ lesson.picture(show.titled(sheet, "Walks", rows=("AE", "AE", "VAE", "VAE", "GAN"
 # %% [markdown]
 # ## What it says
 #
-# Measured on glyphs, seed 0. A letter is the stranger one, in % of the pairs: nearest image 98.8; autoencoder's
-# error 98.5; D 96.8; VAE 95.0; mixture 95.0; K-means 92.9. So all of them see it, and the one that has learned
-# nothing sees it best.
+# Measured on glyphs, seeds 0 to 2. A letter is the stranger one, in % of the pairs: nearest image 98.8, 99.0, 99.1;
+# autoencoder's error 98.5, 98.7, 98.4; D 96.8, 96.3, 97.6; VAE 95.0, 95.4, 95.7; mixture 95.0, 95.7, 95.2; K-means
+# 92.9, 93.7, 93.0. So all of them see it, and the one that has learned nothing sees it best.
 #
-# Repairs, dB in the hole: VAE 11.1; nearest image 10.8; Gaussian 9.7; K-means 8.8; GAN 8.4; harmonic 7.6;
-# autoencoder 5.6. A VAE's codes of 20 numbers are found where a GAN's 64 are not (lesson 11 finds 9.5 with eight
-# starts and better weights, 10.7 with their mean); its blur helps, too, for a mean costs less than a wrong stroke.
-# The autoencoder believes the filled hole: it has never seen another kind of image.
+# Repairs, dB in the hole: VAE 11.1, 11.1, 11.3; nearest image 10.8, 10.8, 11.3; Gaussian 9.7, 9.7, 9.7; K-means 8.8,
+# 8.6, 9.0; GAN 8.4, 8.6, 8.8; harmonic 7.6, 7.7, 7.9; autoencoder 5.6, 5.8, 6.0. A VAE's codes of 20 numbers are
+# found where a GAN's 64 are not (lesson 11 finds 9.5 with eight starts and better weights, 10.7 with their mean);
+# its blur helps, too, for a mean costs less than a wrong stroke. The autoencoder believes the filled hole: it has
+# never seen another kind of image.
 #
 # What is said of these methods, and what of it holds, stands with its figures in the README. In short: an encoder
 # and a decoder are not trained against each other. A GAN does not always draw better: with codes from a mixture an
@@ -258,11 +259,13 @@ lesson.picture(show.titled(sheet, "Walks", rows=("AE", "AE", "VAE", "VAE", "GAN"
 # %%
 dB = {name: result.psnr for name, result in results.items()}
 if AS_SHIPPED:
-    assert min(told.values()) > 0.8 and told["nearest image"] > 0.95  # 92.9; 98.8 %
-    assert told["AE, error"] > 0.93 and told["D, -logit"] > 0.85  # 98.5; 96.8 %
-    assert dB["VAE"] > dB["harmonic"] + 2  # 11.1; 7.6 dB
-    assert dB["VAE"] > dB["GAN"] + 1 and dB["Gaussian"] > dB["harmonic"] + 1  # 8.4; 9.7 dB
-    assert dB["AE"] < dB["harmonic"], "the autoencoder does not believe the hole"  # 5.6 dB
+    assert min(told.values()) > 0.8 and told["nearest image"] > 0.95  # 92.9, 93.7, 93.0; 98.8, 99.0, 99.1 %
+    assert told["AE, error"] > 0.93 and told["D, -logit"] > 0.85  # 98.5, 98.7, 98.4; 96.8, 96.3, 97.6 %
+    assert dB["VAE"] > dB["harmonic"] + 2  # 11.1, 11.1, 11.3; 7.6, 7.7, 7.9 dB
+    assert (
+        dB["VAE"] > dB["GAN"] + 1 and dB["Gaussian"] > dB["harmonic"] + 1
+    )  # 8.4, 8.6, 8.8; 9.7, 9.7, 9.7 dB
+    assert dB["AE"] < dB["harmonic"], "the autoencoder does not believe the hole"  # 5.6, 5.8, 6.0 dB
     lesson.end()
 else:
     lesson.end(

@@ -20,5 +20,5 @@ names = answers.lesson({"LATENT = 20": "LATENT = 2"})
 few = names["found"]["right"]
 answers.between("root mean square error", names["plain_error"], 0.35, 0.55, full=True)
 answers.between("-ELBO", few["elbo"], 135, 175, full=True)
-answers.between("nats that a number tells", few["kl"] / 2, 2.5, 5, full=True)
+answers.between("nats that a number tells", few["kl"] / 2, 1.8, 4, full=True)
 answers.between("of a code of 20", found["right"]["kl"] / 20, 1, 1.5, full=True)

@@ -119,7 +119,7 @@ def small(image: Image.Image) -> bytes:
     if image.width > 1000:
         image = image.resize((1000, round(1000 * image.height / image.width)), Image.Resampling.LANCZOS)
     while True:
-        for colours in (256, 128, 64):
+        for colours in (256, 128, 64, 16):
             file = io.BytesIO()
             image.quantize(colours, dither=Image.Dither.NONE).save(file, format="PNG", optimize=True)
             if file.tell() <= LIMIT:
