@@ -224,8 +224,8 @@ for name in ("pixels", "codes"):
     cluster = dbscan(np.concatenate([rows, strange]), float(np.quantile(reach, 0.9)), LEAST)
     outside[name] = float((cluster[-300:] < 0).mean()), float((cluster[:-300] < 0).mean())
     print(
-        f"{name}: a letter is farther from the centres than a digit {inside[name]:.0%} of the time; "
-        f"noise to DBSCAN: {outside[name][0]:.0%} of the letters, {outside[name][1]:.0%} of the digits"
+        f"{name}: a letter is farther from the centres than an image {inside[name]:.0%} of the time; "
+        f"noise to DBSCAN: {outside[name][0]:.0%} of the letters, {outside[name][1]:.0%} of the images"
     )
 flat = spaces["pixels"]
 drawn = k_means(flat, spread_start(flat, 100, rng))

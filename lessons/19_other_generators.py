@@ -72,6 +72,8 @@ images = data.load(
 )
 if len(images) < 10 * (WIDTH + 1):
     raise DataError(f"{images.name}: {len(images)} images are too few for scores, wanted {10 * (WIDTH + 1)}")
+if np.prod(images.shape) > 3072:
+    raise DataError(f"{images.name}: {images.shape} is too much for a covariance of pixels, try --size 32")
 train, held_out = images.split(min(1000, len(images) // 10), np.random.default_rng(args.seed))
 lesson.fit_steps(train.shape)
 real, n, SHAPE, PIXELS = held_out[:], len(held_out), train.shape, int(np.prod(train.shape))
