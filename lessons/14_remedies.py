@@ -244,7 +244,7 @@ trained = {seed: [player.state() for player in play(PLAIN, seed, letters)] for s
 #   seeds of doing without.
 # - **A deeper network** helps one that is too shallow: from 6.93 +- 0.65 to plain's 3.95.
 # - **D without BatchNorm** is ill, 20.1 +- 12.9, and of the first part's disease: DCGAN's weights of 0.02 are too
-#   small for it. With He's it is 6.19 +- 0.64. With R1 on top @HER1, with pairs, R1 and R2 @HEPAIRS.
+#   small for it. With He's it is 6.19 +- 0.64. With R1 on top 5.74 +- 0.67 (not told apart), with pairs, R1 and R2 @HEPAIRS.
 
 # %%
 lesson.step("Where they are needed")

@@ -42,7 +42,7 @@ def test_weights_have_the_size_that_their_name_says(points):
         ("He", 1, 0.25),
         ("He / 100", 0.01, 0.0025),
         ("DCGAN, 0.02", 0.02, 0.02),
-        ("Glorot", (2 / 202) ** 0.5, 0.1),
+        ("Glorot", (2 / 202) ** 0.5, (2 / 400) ** 0.5),
         ("He * 5", 5, 0.5),
     ):
         width = {"Glorot": 200, "He": 32, "He / 100": 32}.get(name, 200)
@@ -82,12 +82,16 @@ def test_each_optimiser_and_each_fall_is_another_game(points):
 
 def test_each_remedy_is_another_game(tmp_path):
     names = names_of("14_remedies.py", tmp_path, "Samples")
-    drawn = {name: samples.tobytes() for name, samples in names["drawn"].items()}
-    same = {"SGD, too fast", "- with a falling rate", "half as many rounds more", "falling rate", "plain"}
-    rest = [
-        samples for name, samples in drawn.items() if name not in same
-    ]  # two rounds are too few for those
-    assert len(set(rest)) == len(rest) >= 25
+    # Two rounds, and 700 images in all, are too few for some of them.
+    alike = {
+        "SGD, too fast",
+        "- with a falling rate",
+        "half as many rounds more",
+        "falling rate",
+        "20,000 images",
+    }
+    rest = {name: samples.tobytes() for name, samples in names["drawn"].items() if name not in alike}
+    assert len(rest) >= 24 and len(set(rest.values())) == len(rest), sorted(rest, key=rest.get)
     rules = names["PLAIN"]
     names["args"].steps = 4
     longer = [
