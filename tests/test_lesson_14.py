@@ -89,6 +89,7 @@ def test_each_remedy_is_another_game(tmp_path):
         "half as many rounds more",
         "falling rate",
         "20,000 images",
+        "SGD, falling rate",  # but for the fall it is "- with a third of the rate"
     }
     rest = {name: samples.tobytes() for name, samples in names["drawn"].items() if name not in alike}
     assert len(rest) >= 24 and len(set(rest.values())) == len(rest), sorted(rest, key=rest.get)
