@@ -345,8 +345,7 @@ lesson.picture(figure, "costs.png")
 #     growing                   7.61 +- 1.41
 #     two stages                9.91 +- 1.03
 #
-# - **No remedy makes the healthy game better** by more than its seeds differ, half as many rounds more neither.
-#   Nearest to it come the average and the minibatch deviation, which sees four samples at once.
+# - **No remedy makes the healthy game better** than its seeds do. The average and the minibatch deviation come nearest.
 # - **Four make it worse, all of them of the article's list**: Nesterov's momentum, a layer more, growing, two stages.
 #   The layer that was a cure one size below ruins it here (exercise 1). Growing and two stages spend half of the
 #   rounds on images of 8x8; what they are for, large images, is not here.
