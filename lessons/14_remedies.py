@@ -54,9 +54,8 @@ wanted = {"size": args.size or 16, "channels": args.channels or 1, "seed": args.
 images = data.load(args.data, count=700 if args.quick else 21_000, **wanted)
 SHAPE = H, W, C = images.shape
 if len(images) // 6 <= FEATURES or H % 4 or W % 4:
-    raise DataError(
-        f"{images.name}: too few images, or sides that 4 does not divide: {len(images)} of {H} x {W}"
-    )
+    few = f"wanted {6 * FEATURES + 6} images or more, with sides that 4 divides (--size)"
+    raise DataError(f"{images.name}: {few}, got {len(images)} of {H} x {W}")
 held = min(1000, len(images) // 6)
 rest, held_out = images.split(held, np.random.default_rng(args.seed))
 key = next((name for name in ("character", "class") if name in images.labels), None)
@@ -239,9 +238,9 @@ trained = {seed: [player.state() for player in play(PLAIN, seed, letters)] for s
 #   0.38. And with that plain descent is as good as Adam here.
 # - **Nesterov's momentum.** Where steps are too short, 16.5 +- 6.3, it should help, and gives 23.2 +- 8.3: not told
 #   apart, and surely not cured. Ten times the rate does it, 3.61 +- 0.42.
-# - **More data.** 60 images 4.49 +- 0.25, 300 images 3.70 +- 0.37, 5,000 (plain) 3.95 +- 0.40: in 600 rounds more
-#   than a few hundred make no difference. **A trained network**, of letters, with 60 images: 4.08 +- 0.29, within the
-#   seeds of doing without.
+# - **More data** help where there are 60 images, 4.49 +- 0.25: with 300 it is 3.70 +- 0.37. But 5,000 (plain) have
+#   3.95 +- 0.40: in 600 rounds more make no difference. **A trained network**, of letters, with 60 images: 4.08 +-
+#   0.29, within the seeds of doing without.
 # - **A deeper network** helps one that is too shallow: from 6.93 +- 0.65 to plain's 3.95.
 # - **D without BatchNorm** is ill, 20.1 +- 12.9, and of the first part's disease: DCGAN's weights of 0.02 are too
 #   small for it. With He's it is 6.19 +- 0.64. R1 on top is within the seeds of that, 5.74 +- 0.67. Pairs with R1 and
@@ -345,13 +344,13 @@ lesson.picture(figure, "costs.png")
 #     growing                   7.61 +- 1.41
 #     two stages                9.91 +- 1.03
 #
-# - **No remedy makes the healthy game better** than its seeds do. The average and the minibatch deviation come nearest.
+# - **No remedy makes the healthy game better** than its seeds do. Average and minibatch deviation come nearest.
 # - **Four make it worse, all of them of the article's list**: Nesterov's momentum, a layer more, growing, two stages.
 #   The layer that was a cure one size below ruins it here (exercise 1). Growing and two stages spend half of the
 #   rounds on images of 8x8; what they are for, large images, is not here.
 # - **What costs time costs it always**: a second step of D 1.6 times plain's seconds, a layer more 1.3. Each must
 #   beat half as many rounds more (1.3), and none is told apart from that.
-# - So first find out what ails a run (`python -m npgan.diagnose`, lesson 15), then take the remedy for it, alone.
+# - So first find out what ails a run (`python -m npgan.diagnose`, lesson 15), then take the remedy for that.
 #
 # `samples.png` has real digits in its first row, then those of `SHOWN`.
 
