@@ -92,6 +92,8 @@ def test_each_remedy_is_another_game(tmp_path):
         "SGD, falling rate",  # but for the fall it is "- with a third of the rate"
     }
     rest = {name: samples.tobytes() for name, samples in names["drawn"].items() if name not in alike}
+    names["ask"]("plain", names["PLAIN"])  # with the seeds of the others
+    rest["plain"] = names["drawn"]["plain"].tobytes()
     assert len(rest) >= 24 and len(set(rest.values())) == len(rest), sorted(rest, key=rest.get)
     rules = names["PLAIN"]
     names["args"].steps = 4
