@@ -296,10 +296,10 @@ lesson.picture(figure, "betas.png")
 # Measured (seeds 0 to 2): at equal rounds a batch of 16 is too small, 0.41 +- 0.08, and from 64 on three seeds tell
 # nothing apart: 0.58, 0.63 and 0.59, with spreads of 0.04 to 0.12. So a batch of 512 pays four times and gets
 # nothing. At equal numbers of points the small ones win by far, 0.80 +- 0.02 with 16 and 0.09 +- 0.01 with 512: they
-# have 8,000 rounds, the large ones 250. At equal time, which is what one has, the sizes from 16 to 128 lie nearer
-# together: 0.49, 0.57 and 0.64 in one run, 0.39, 0.45 and 0.45 (+- 0.26) in another, on a busier machine. 512 had
-# 0.52 and 0.22. Small batches pay for each call of a layer, large ones for the arithmetic; on another machine the
-# best lies elsewhere.
+# have 8,000 rounds, the large ones 250. At equal time, which is what one has, those of 64 to 512 are not told apart,
+# 0.60, 0.62 and 0.52 (+- 0.04 to 0.14), and 16 is behind, 0.46 +- 0.10; on a busy machine all are lower, 0.39 to
+# 0.45, and 512 has 0.22. Small batches pay for each call of a layer, large ones for the arithmetic, and on another
+# machine the best lies elsewhere.
 
 # %%
 lesson.step("The size of a batch")
@@ -314,6 +314,7 @@ ways = {
 figure = Figure(figsize=(7, 3.4), layout="constrained")
 axes = figure.add_subplot(title="batch size", xscale="log", xlabel="points in a batch")
 axes.set_xticks(BATCHES, BATCHES)
+axes.minorticks_off()
 for way, settings in ways.items():
     print(way)
     ask(way, {size: settings(size) for size in BATCHES})
