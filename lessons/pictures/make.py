@@ -38,6 +38,8 @@ SHOWN = {
     "13_grid": "13_mode_collapse/grid.png",
     "13_remedies": "13_remedies/remedies.png",
     "13_stacked_glyphs": "13_stacked_glyphs/samples.png",
+    "14": "14_sensitivity/rates.png",
+    "14_remedies": "14_remedies/costs.png",
     "15": "15_bug_gallery/the_balance.png",
     "19_autoencoders": "19_autoencoders/betas.png",
     "19_clustering": "19_clustering/plane.png",
