@@ -2,10 +2,10 @@
 # # Lesson 9. A convolutional GAN that draws images
 #
 # A generator of transposed convolutions turns 64 random numbers into an image; a discriminator of convolutions says
-# how real an image looks. Both start from noise and learn only from each other. The shape of the networks is that
-# of DCGAN (Radford, Metz and Chintala 2016): strides instead of pooling, BatchNormalization in both, ReLU in the
-# generator, LeakyReLU in the discriminator, tanh at the end. Lesson 7 has the game, lessons 3 to 6 the layers and
-# losses. One thing is added: both are told of what *kind* the image is, where kinds are what K-means finds.
+# how real an image looks. Both start from noise and learn only from each other. The networks are DCGAN's (Radford,
+# Metz and Chintala 2016): strides instead of pooling, BatchNormalization in both, ReLU in the generator, LeakyReLU in
+# the discriminator, tanh at the end. Lesson 7 has the game, lessons 3 to 6 the layers and losses. One thing is added:
+# both are told of what *kind* the image is, where kinds are what K-means finds.
 #
 # Without flags it learns digits in 20 fonts. `--data mnist`, `--data photo` or `--data my_pictures/` learn those.
 
@@ -51,7 +51,7 @@ args, rng, ranks = lesson.args, lesson.rng, lesson.ranks
 # bias in front of BatchNormalization would be subtracted again, so there is none. Weights start from a
 # normal distribution with mean 0 and standard deviation 0.02.
 #
-#     28 x 28 x 1 digits      noise 64, kind 200 -> 7 x 7 x 64 -> 14 x 14 x 32 -> 28 x 28 x 1
+#     28 x 28 x 1 digits      noise 64, kind 100 -> 7 x 7 x 64 -> 14 x 14 x 32 -> 28 x 28 x 1
 #                             28 x 28 x 1 -> 14 x 14 x 32 -> 7 x 7 x 64 -> 3 x 3 x 128 -> a logit for each kind
 #
 # Both are plain functions that put layers in a row (`npgan/networks.py`). The lesson prints them below, and what they
@@ -62,7 +62,7 @@ LATENT = 64
 
 # What the exercises change.
 GENERATOR = networks.dcgan_generator  # a function (shape, latent, rng) that returns a network
-KINDS = None  # how many; None: one for 95 images, at most 200; 1: the players are told nothing
+KINDS = None  # how many; None: one for 190 images, at most 100; 1: the players are told nothing
 G_LOSS = binary_cross_entropy  # the generator's, a function of (logits, target); here the target is 1, "real"
 FALLS = True  # the rates fall to 0 over the second half; False: they stay
 AS_SHIPPED = (GENERATOR, KINDS, G_LOSS, FALLS) == (networks.dcgan_generator, None, binary_cross_entropy, True)
@@ -82,9 +82,8 @@ def draw_noise(count: int, rng: np.random.Generator) -> np.ndarray:
 # %% [markdown]
 # ## Only draw
 #
-# A finished run, or one that was stopped, draws again at any time, without its images:
-# `--resume FILE --generate 64` writes 64 samples as PNG files and as a grid, and ends here. The weights in the
-# checkpoint are those of the generator's moving average.
+# A finished run, or one that was stopped, draws again at any time, without its images, with the weights of the moving
+# average: `--resume FILE --generate 64` writes 64 samples as PNG files and as a grid, and ends here.
 
 # %%
 if args.generate:
@@ -117,28 +116,23 @@ lesson.picture(show.titled(show.image_grid(train[:64], 16, scale=scale), "real i
 # %% [markdown]
 # ## Kinds
 #
-# Noise is one round cloud, and images are not: between an upright thin 1 and a bold slanted 8 there is no image. A
-# generator, a continuous function, must draw something for the noise between theirs, and that is no digit. So the
-# images are sorted first: K-means (lesson 19) puts the 19,000 into 200 heaps of copies of 14 x 14 pixels, in three
-# seconds. It knows no labels, yet 92% of the images of a heap are the same digit. From then on the generator gets
-# beside its noise the number of a heap, 200 numbers with a single 1, and the discriminator has one logit for each and
-# judges an image by that of its own heap (Sage et al. 2018; `ToldGenerator` and `ToldDiscriminator` in
-# `npgan/networks.py`, `npgan/kinds.py`). Each column of `kinds.png` shows real images of one kind.
+# Noise is one round cloud, and images are not: between a thin 1 and a bold 8 there is no image. A generator, being
+# continuous, must draw something for the noise between theirs, and that is no digit. So the images are sorted first:
+# K-means (lesson 19) puts the 19,000 into 100 heaps by copies of 14 x 14 pixels, in a second. It knows no labels, yet
+# 84% of the images are of the digit that is most common in their heap. Then the generator gets beside its noise the
+# number of a heap, as 100 numbers with a single 1; the discriminator has one logit for each heap and judges an image
+# by that of its own (Sage et al. 2018; `npgan/kinds.py`, `ToldGenerator` and `ToldDiscriminator` in
+# `npgan/networks.py`). With `KINDS = 1` below nobody is told anything, as in the DCGAN of 2016.
 
 # %%
 lesson.step("Kinds")
 kinds = Kinds(train.shape).find(train, rng, KINDS)
 some = train[:1000]
-told, common = kinds.tell(some).argmax(axis=1), np.argsort(-kinds.shares)[:16]
+told, common = kinds.tell(some).argmax(axis=1), np.argsort(-kinds.shares)[: min(16, (kinds.shares > 0).sum())]
 print(f"{(kinds.shares > 0).sum()} kinds, the most common with {kinds.shares.max():.1%} of the images")
-columns = [some[told == kind][:4] for kind in common]
-columns = [np.concatenate([c, np.full((4 - len(c), *train.shape), -1, np.float32)]) for c in columns]
-lesson.picture(
-    show.titled(
-        show.image_grid(np.stack(columns, axis=1).reshape(-1, *train.shape), 16, scale=scale), "kinds"
-    ),
-    "kinds.png",
-)
+columns = [np.resize(some[told == kind], (4, *train.shape)) for kind in common]
+grid = show.image_grid(np.stack(columns, axis=1).reshape(-1, *train.shape), 16, scale=scale)
+lesson.picture(show.titled(grid, "real images, a kind in each column"), "kinds.png")
 
 # %%
 lesson.step("The two networks")
@@ -154,9 +148,7 @@ print("\ndiscriminator\n" + discriminator.body.summary(train.shape))
 # ## The game
 #
 # Each round draws noise, lets the discriminator learn once and the generator once (`npgan/adversarial.py`), both
-# with Adam (`06_optimizers.py`). The rate falls to zero over the second half. In the noiseless game of lesson 6 a
-# falling rate only stops the players on their circle; what it calmed there was the noise of the batches. Here it does
-# bring G itself as near as its average: exercise 3 measures it.
+# with Adam (`06_optimizers.py`). The rate falls to zero over the second half: exercise 3 measures what that is worth.
 #
 # The generator's rate is five times the discriminator's. That was chosen by trying, and no theory says five. The
 # reason to make the generator the faster one: in this game the discriminator is ahead (`losses.png`; in even play its
@@ -164,7 +156,7 @@ print("\ndiscriminator\n" + discriminator.body.summary(train.shape))
 # to teach: the direction comes from D's own slope, and that may be flat or lead anywhere.
 #
 # The lines that the run prints give means over the last 20 rounds; `losses.png` draws every round pale, and strong
-# the mean over a fiftieth of the run. Its axis says "step": a step of the run is a round.
+# the mean over a fiftieth of the run.
 #
 # Players who circle never stand still, but the middle of their circle does: `06_optimizers.py` shows it with two
 # numbers for players. So a third network follows the generator, its *moving average*, as there:
@@ -178,12 +170,10 @@ print("\ndiscriminator\n" + discriminator.body.summary(train.shape))
 # With `--quick` a batch of 8 has to do: computed in one piece, NumPy and CuPy add up in the same order.
 #
 # The run saves all that the rounds change every 30 seconds, at the end and after Ctrl-C; `--resume` goes on from
-# there as if nothing had happened, to the same bits (`npgan/checkpoint.py`).
-#
-# `--live` opens a window with the samples, the losses and a distance to real images (the next part explains it), with
-# pause, and stop, which saves. `--step` waits after each part of a round and says which arrays it has changed.
-# `mpiexec -n 2 python lessons/09_conv_gan.py` plays the same game in two processes, each with half of every batch.
-# That is what `ranks` stands for below; lesson 20 explains it. Without mpiexec there is one rank, this process.
+# there as if nothing had happened, to the same bits (`npgan/checkpoint.py`). `--live` opens a window with samples,
+# the losses and a distance to real images, with pause, and stop, which saves. `--step` waits after each part of a
+# round. `mpiexec -n 2 python lessons/09_conv_gan.py` plays the same game in two processes, each with half of every
+# batch: that is what `ranks` stands for; lesson 20 explains it.
 
 # %%
 lesson.step("Training")
@@ -365,8 +355,7 @@ if labels is not None:
 #
 # Beside each bound stands what was measured with seeds 0 to 2 on the glyphs that the lesson ships. The margins are
 # for other machines: their sums round differently, a game amplifies that, and what comes out differs as much as
-# another seed makes it. (The score may even fall below its floor, by chance.) On data of your own nobody knows what
-# can be reached. There the lesson says what came out.
+# another seed makes it. On data of your own nobody knows what can be reached. There the lesson says what came out.
 
 # %%
 assert np.isfinite(drawn).all()
@@ -398,23 +387,21 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# Each changes one setting at the top, and `--steps 600` is enough to see it: a tenth of a run. First run the lesson
-# as shipped, with `--steps 600 --out out/9_base`, to compare with, and give each change a folder of its own.
+# Each changes one setting at the top, and `--steps 600` is enough to see it. First run the lesson as shipped, with
+# `--steps 600 --out out/9_base`, to compare with, and give each change a folder of its own.
 #
 # 1. `GENERATOR`: a function of your own, like `dcgan_generator`, which the lesson prints, but with kernels of 3 in
-#    place of 4 (stride 2, padding 1, output_padding 1). Import `Conv2DTranspose`, `BatchNormalization` and what else
-#    it needs from `npgan.layers`. Do the samples show a checkerboard? Print for both generators, and for `real`, the
-#    share of the power at the highest frequencies, row and column number 14 of 28, where checkerboards stand. With
-#    `power = (np.abs(np.fft.fft2(drawn[..., 0])) ** 2).mean(axis=0)` it is
-#    `(power[14].sum() + power[:, 14].sum() - power[14, 14]) / (power.sum() - power[0, 0])`.
-#    Both generators lie above `real`. A checkerboard stands in number 14 alone, fine noise in its neighbours as well:
-#    print the same of number 12. Which of the two is it?
+#    place of 4 (stride 2, padding 1, output_padding 1), from `npgan.layers`. Do the samples show a checkerboard? Print
+#    for both generators, and for `real`, the share of the power at the highest frequencies, row and column number 14
+#    of 28, where checkerboards stand. With `power = (np.abs(np.fft.fft2(drawn[..., 0])) ** 2).mean(axis=0)` it is
+#    `(power[14].sum() + power[:, 14].sum() - power[14, 14]) / (power.sum() - power[0, 0])`. A checkerboard stands in
+#    number 14 alone, fine noise in its neighbours as well: print the same of number 12. Which of the two is it?
 # 2. `G_LOSS = generator_saturating` (of `npgan.losses`). Print the mean of `run.history["d_loss"]` and of
 #    `["g_loss"]` over the first 200 steps, and compare the distance and the confidence that the lesson prints. (The
 #    two g_losses are different formulas and cannot be compared; the d_losses can.) Does lesson 6's argument come true
 #    here? In 600 rounds D gets ahead, but not sure enough for the argument. How can you tell from d_loss?
 # 3. `FALLS = False`. The lesson scores the moving average. Score the generator itself:
-#    `distance(generate(generator, rng.standard_normal((1000, LATENT), dtype=np.float32), args.device))`, and
-#    `class_report` likewise. How much is the average worth, with rates that stay and with rates that fall?
+#    `distance(generate(generator.body, draw_noise(1000, rng), args.device))`, and `class_report` likewise. How much
+#    is the average worth, with rates that stay and with rates that fall?
 #
 # Worked answers, with the figures to expect: `python lessons/answers/09_conv_gan.py`.

@@ -10,8 +10,8 @@ import numpy as np
 from npgan.clustering import k_means, pieces, spread_start, squared_distances
 from npgan.data import Images
 
-MOST = 200  # kinds
-EACH = 95  # images of a kind, on average: of few images there are fewer kinds
+MOST = 100  # kinds
+EACH = 190  # images of a kind, on average: of few images there are fewer kinds
 SIDE = 14  # pixels: small copies have about so many a side; what is finer says little of the kind
 SOME = 20_000  # images at most that the kinds are found on
 ROUNDS = 20  # of K-means; whether one image in a hundred belongs elsewhere makes no difference here

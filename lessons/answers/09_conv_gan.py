@@ -78,8 +78,8 @@ expected = {
     "rates that fall": (shipped, {"average": (0.028, 0.045), "generator": (0.028, 0.045)}),
 }
 for name, (names, distances) in expected.items():
-    noise = np.random.default_rng(5).standard_normal((1000, names["LATENT"]), dtype=np.float32)
-    for who, network in (("average", names["average"].layer), ("generator", names["generator"])):
+    noise = names["draw_noise"](1000, np.random.default_rng(5))
+    for who, network in (("average", names["average"].layer.body), ("generator", names["generator"].body)):
         drawn = names["generate"](network, noise, names["args"].device)
         distance, confidence = scores(names, drawn)
         answers.between(f"{name}, {who}: distance", distance, *distances[who], full=True)
