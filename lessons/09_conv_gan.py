@@ -46,10 +46,9 @@ args, rng, ranks = lesson.args, lesson.rng, lesson.ranks
 # %% [markdown]
 # ## The two networks
 #
-# The generator doubles the size with each transposed convolution, from at most 8 pixels up; the discriminator
-# halves it until at most 4 are left. Kernels of 4 with a stride of 2: divisible, so no checkerboard (lesson 4). A
-# bias in front of BatchNormalization would be subtracted again, so there is none. Weights start from a
-# normal distribution with mean 0 and standard deviation 0.02.
+# The generator doubles the size with each transposed convolution, from at most 8 pixels up; the discriminator halves
+# it until at most 4 are left. Kernels of 4 with a stride of 2: divisible, so no checkerboard (lesson 4). Weights
+# start from a normal distribution with mean 0 and standard deviation 0.02.
 #
 #     28 x 28 x 1 digits      noise 64, kind 100 -> 7 x 7 x 64 -> 14 x 14 x 32 -> 28 x 28 x 1
 #                             28 x 28 x 1 -> 14 x 14 x 32 -> 7 x 7 x 64 -> 3 x 3 x 128 -> a logit for each kind
@@ -99,7 +98,7 @@ if args.generate:
 # %% [markdown]
 # ## The images
 #
-# Every sixth image is held out, at most 1,000. Nobody trains on them; they tell at the end what the best score is.
+# Every sixth image is held out, at most 1,000. Nobody trains on them.
 
 # %%
 lesson.step("The images")
@@ -151,9 +150,9 @@ print("\ndiscriminator\n" + discriminator.body.summary(train.shape))
 # with Adam (`06_optimizers.py`). The rate falls to zero over the second half: exercise 3 measures what that is worth.
 #
 # The generator's rate is five times the discriminator's. That was chosen by trying, and no theory says five. The
-# reason to make the generator the faster one: in this game the discriminator is ahead (`losses.png`; in even play its
-# loss is 1.39 nats, that is 2 log 2: log 2 for each of its two batches). Where it is sure of everything it has little
-# to teach: the direction comes from D's own slope, and that may be flat or lead anywhere.
+# reason to make the generator the faster one: the discriminator is ahead (`losses.png`; in even play its loss is 1.39
+# nats, that is 2 log 2: log 2 for each of its two batches), and where it is sure of everything it has little to
+# teach.
 #
 # The lines that the run prints give means over the last 20 rounds; `losses.png` draws every round pale, and strong
 # the mean over a fiftieth of the run.
@@ -163,9 +162,8 @@ print("\ndiscriminator\n" + discriminator.body.summary(train.shape))
 #
 #     average = average + 0.002 * (generator - average)
 #
-# a mean of the generator over the last 500 rounds or so. (In the first 4,490 rounds the part is larger,
-# 9 / (10 + rounds), and the mean shorter.) Pictures and scores come from `average.layer`, and pictures always from
-# the same noise, so that one can watch a sample turn into a digit.
+# a mean of the generator over the last 500 rounds or so (in the first 4,490 the part is larger, 9 / (10 + rounds),
+# and the mean shorter). Pictures and scores come from `average.layer`, and pictures always from the same noise.
 #
 # With `--quick` a batch of 8 has to do: computed in one piece, NumPy and CuPy add up in the same order.
 #
@@ -266,12 +264,12 @@ if run.window:
 # %% [markdown]
 # ## What it draws
 #
-# `samples.png`: the last samples, 64 of them; `training.gif`: how they came about; `losses.png`: both losses at each
-# round; and `walk.png`, in each of its four rows a walk through the noise: from one sample to the next along the arc
-# of a great circle. Noise of 64 numbers lies near a sphere: its length is 8.0, give or take 0.7. Halfway on the
-# straight line between two samples it would be 5.6, noise that G never met (White 2016). In the first two rows the
-# kind stays: what changes there is all that the noise does within a kind. In the others it goes over into the next,
-# by a mixture of two kinds, which G never met either.
+# `samples.png`: the last 64 samples; `training.gif`: how they came about; `losses.png`: both losses; and `walk.png`,
+# in each of its four rows a walk through the noise, from one sample to the next along the arc of a great circle.
+# Noise of 64 numbers lies near a sphere: its length is 8.0, give or take 0.7. Halfway on the straight line between
+# two samples it would be 5.6, noise that G never met (White 2016). In the first two rows the kind stays: what changes
+# is all that the noise does within a kind. In the others it goes over into the next by a mixture of two kinds, which
+# G never met either.
 
 
 # %%
@@ -306,18 +304,17 @@ lesson.animation(frames, "training.gif", scale=scale)
 # ## How good is it?
 #
 # The sliced Wasserstein distance says how far a set of samples lies from held-out images, in units of pixel values.
-# On a line there is a cheapest way to carry one set of numbers onto another of the same size: sort both, and pair
-# the smallest with the smallest, and so on. The mean distance within the pairs is the Wasserstein distance on the
-# line. An image is a point in a space of 784 dimensions. So draw a random direction v of length 1, take `image @ v`
-# for all images of both sets, which are numbers on a line, and average over 256 directions
-# (`npgan/metrics/samples.py`):
+# On a line the cheapest way to carry one set of numbers onto another of the same size is to sort both and pair the
+# smallest with the smallest, and so on; the mean distance within the pairs is the Wasserstein distance. An image is a
+# point in a space of 784 dimensions. So draw a random direction v of length 1, take `image @ v` for all images of
+# both sets, which are numbers on a line, and average over 256 directions (`npgan/metrics/samples.py`):
 #
 #     distance = mean over v of mean |sorted(samples @ v) - sorted(real @ v)|
 #
-# Its floor is the distance between real images and other real images. Where the images have labels, a classifier
-# of npgan layers learns them and says what it sees in 1,000 samples: which classes (the printed shares are in their
-# order, 0 to 9 for digits), how evenly, how surely. The *mean confidence* is the mean, over the samples, of the
-# classifier's largest probability.
+# Its floor is the distance between real images and other real images. Where the images have labels, a classifier of
+# npgan layers learns them and says what it sees in 1,000 samples: which classes (the printed shares are in their
+# order, 0 to 9 for digits), how evenly, how surely. The *mean confidence* is the mean, over the samples, of its
+# largest probability.
 
 # %%
 lesson.step("How good is it?")
@@ -354,8 +351,8 @@ if labels is not None:
 # ## Checks, or a verdict
 #
 # Beside each bound stands what was measured with seeds 0 to 2 on the glyphs that the lesson ships. The margins are
-# for other machines: their sums round differently, a game amplifies that, and what comes out differs as much as
-# another seed makes it. On data of your own nobody knows what can be reached. There the lesson says what came out.
+# for other machines: their sums round differently, and a game amplifies that. On data of your own nobody knows what
+# can be reached. There the lesson says what came out.
 
 # %%
 assert np.isfinite(drawn).all()
@@ -390,18 +387,18 @@ else:
 # Each changes one setting at the top, and `--steps 600` is enough to see it. First run the lesson as shipped, with
 # `--steps 600 --out out/9_base`, to compare with, and give each change a folder of its own.
 #
-# 1. `GENERATOR`: a function of your own, like `dcgan_generator`, which the lesson prints, but with kernels of 3 in
-#    place of 4 (stride 2, padding 1, output_padding 1), from `npgan.layers`. Do the samples show a checkerboard? Print
-#    for both generators, and for `real`, the share of the power at the highest frequencies, row and column number 14
-#    of 28, where checkerboards stand. With `power = (np.abs(np.fft.fft2(drawn[..., 0])) ** 2).mean(axis=0)` it is
-#    `(power[14].sum() + power[:, 14].sum() - power[14, 14]) / (power.sum() - power[0, 0])`. A checkerboard stands in
-#    number 14 alone, fine noise in its neighbours as well: print the same of number 12. Which of the two is it?
+# 1. `GENERATOR`: a function of your own, like `dcgan_generator`, but with kernels of 3 in place of 4 (stride 2,
+#    padding 1, output_padding 1). Do the samples show a checkerboard? Print, also for `real`, the share of the power
+#    at the highest frequencies, row and column number 14 of 28, where checkerboards stand. With `power =
+#    (np.abs(np.fft.fft2(drawn[..., 0])) ** 2).mean(axis=0)` it is `(power[14].sum() + power[:, 14].sum() - power[14,
+#    14]) / (power.sum() - power[0, 0])`. Fine noise stands in number 12 as well: print that, too. Which of the two is
+#    it?
 # 2. `G_LOSS = generator_saturating` (of `npgan.losses`). Print the mean of `run.history["d_loss"]` and of
 #    `["g_loss"]` over the first 200 steps, and compare the distance and the confidence that the lesson prints. (The
-#    two g_losses are different formulas and cannot be compared; the d_losses can.) Does lesson 6's argument come true
-#    here? In 600 rounds D gets ahead, but not sure enough for the argument. How can you tell from d_loss?
+#    two g_losses are different formulas and cannot be compared; the d_losses can.) Does lesson 6's argument come
+#    true? In 600 rounds D gets ahead, but not sure enough for it. How can you tell from d_loss?
 # 3. `FALLS = False`. The lesson scores the moving average. Score the generator itself:
 #    `distance(generate(generator.body, draw_noise(1000, rng), args.device))`, and `class_report` likewise. How much
 #    is the average worth, with rates that stay and with rates that fall?
 #
-# Worked answers, with the figures to expect: `python lessons/answers/09_conv_gan.py`.
+# Worked answers, with the figures: `python lessons/answers/09_conv_gan.py`.
