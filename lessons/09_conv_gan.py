@@ -53,8 +53,7 @@ args, rng, ranks = lesson.args, lesson.rng, lesson.ranks
 #     28 x 28 x 1 digits      noise 64, kind 100 -> 7 x 7 x 64 -> 14 x 14 x 32 -> 28 x 28 x 1
 #                             28 x 28 x 1 -> 14 x 14 x 32 -> 7 x 7 x 64 -> 3 x 3 x 128 -> a logit for each kind
 #
-# Both are plain functions that put layers in a row (`npgan/networks.py`). The lesson prints them below, and what they
-# have become at this size.
+# Both are plain functions (`npgan/networks.py`). The lesson prints them below, and what they have become here.
 
 # %%
 LATENT = 64
@@ -68,7 +67,7 @@ AS_SHIPPED = (GENERATOR, KINDS, G_LOSS, FALLS) == (networks.dcgan_generator, Non
 
 
 def make_generator(shape: tuple[int, int, int]) -> networks.ToldGenerator:
-    """Untrained; it takes rows of noise and kind (N, LATENT + MOST)."""
+    """It takes rows of noise and kind (N, LATENT + MOST)."""
     return networks.ToldGenerator(GENERATOR(shape, LATENT + MOST, rng), MOST)
 
 
@@ -81,8 +80,7 @@ def draw_noise(count: int, rng: np.random.Generator) -> np.ndarray:
 # %% [markdown]
 # ## Only draw
 #
-# A finished run, or one that was stopped, draws again at any time, without its images, with the weights of the moving
-# average: `--resume FILE --generate 64` writes 64 samples as PNG files and as a grid, and ends here.
+# A finished or stopped run draws again without its images, by the moving average: `--resume FILE --generate 64`.
 
 # %%
 if args.generate:
@@ -149,23 +147,21 @@ print("\ndiscriminator\n" + discriminator.body.summary(train.shape))
 # Each round draws noise, lets the discriminator learn once and the generator once (`npgan/adversarial.py`), both
 # with Adam (`06_optimizers.py`). The rate falls to zero over the second half: exercise 3 measures what that is worth.
 #
-# The generator's rate is five times the discriminator's. That was chosen by trying, and no theory says five. The
-# reason to make the generator the faster one: the discriminator is ahead (`losses.png`; in even play its loss is 1.39
-# nats, that is 2 log 2: log 2 for each of its two batches), and where it is sure of everything it has little to
-# teach.
+# The generator's rate is five times the discriminator's. That was chosen by trying, and no theory says five. It helps
+# the one behind: in even play D's loss is 1.39 nats, that is 2 log 2, and in `losses.png` it is soon below; where D
+# is sure of everything it has little to teach.
 #
-# The lines that the run prints give means over the last 20 rounds; `losses.png` draws every round pale, and strong
-# the mean over a fiftieth of the run.
+# The printed lines are means of 20 rounds; `losses.png` draws all pale, and strong the mean over a fiftieth of the
+# run.
 #
-# Players who circle never stand still, but the middle of their circle does: `06_optimizers.py` shows it with two
-# numbers for players. So a third network follows the generator, its *moving average*, as there:
+# Players who circle never stand still, but the middle of their circle does (`06_optimizers.py`, with two numbers for
+# players). So a third network follows the generator, its *moving average*:
 #
 #     average = average + 0.002 * (generator - average)
 #
 # a mean of the generator over the last 500 rounds or so (in the first 4,490 the part is larger, 9 / (10 + rounds),
-# and the mean shorter). Pictures and scores come from `average.layer`, and pictures always from the same noise.
-#
-# With `--quick` a batch of 8 has to do: computed in one piece, NumPy and CuPy add up in the same order.
+# and the mean shorter). Pictures and scores come from `average.layer`, and pictures always from the same noise. With
+# `--quick` a batch of 8 has to do: computed in one piece, NumPy and CuPy add up in the same order.
 #
 # The run saves all that the rounds change every 30 seconds, at the end and after Ctrl-C; `--resume` goes on from
 # there as if nothing had happened, to the same bits (`npgan/checkpoint.py`). `--live` opens a window with samples,

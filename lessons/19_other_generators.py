@@ -263,7 +263,7 @@ generators["VAE, mixture"] = with_mixture(vae, z, seconds)
 # %% [markdown]
 # ## The GAN
 #
-# The networks and rates of lesson 9, for a quarter of its steps.
+# The networks and rates of lesson 9, without its kinds, for 1,500 steps.
 
 # %%
 lesson.step("The GAN")
