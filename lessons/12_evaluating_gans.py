@@ -125,9 +125,8 @@ print(f"{len(train)} images of shape {train.shape} to learn from; {n} unseen, an
 # ## A ruler: 64 features
 #
 # Pixels are a bad ruler: shift a digit by one pixel and it is far from itself. So a small classifier learns the
-# classes of the training images, in seconds. Its last hidden layer, 64 numbers wide, is the ruler: the *features*
-# of an image (`npgan/metrics/features.py`). It is kept in the output folder, for whoever compares two generators
-# must use the same ruler.
+# classes of the training images, in seconds. Its last hidden layer, 64 numbers wide, is the ruler: the *features* of
+# an image (`npgan/metrics/features.py`), kept in the output folder: two generators want the same one.
 #
 # The usual ruler is Inception, a network of 24 million weights that has learned photographs of 1,000 kinds of things;
 # its features give the FID of the literature. **None of the figures below can be compared with a published one**: our
@@ -394,7 +393,6 @@ else:
 # ## Exercises
 #
 # Each changes one line of "What the exercises change"; `--trained out/12_evaluating_gans` saves the training.
-#
 # 1. `SHRINK = 0.4`: noise nearer to 0 gives more usual samples, which in large GANs makes them better and fewer in
 #    kind (the truncation trick). Do precision and recall say so here? And the Frechet distance?
 # 2. `MEMORISE = True`: the samples are copies with a little noise. Which scores praise it, which one does not?
