@@ -65,7 +65,7 @@ for name, (names, d_loss, g_loss) in expected.items():
     answers.between(f"{name}: d_loss, mean of the first 200 steps", first["d_loss"], *d_loss, full=True)
     answers.between(f"{name}: g_loss", first["g_loss"], *g_loss, full=True)
     answers.between(f"{name}: distance", distance, 0.028, 0.045, full=True)
-    answers.between(f"{name}: confidence", confidence, 0.82, 0.90, full=True)
+    answers.between(f"{name}: confidence", confidence, 0.88, 0.99, full=True)
 # Seed 0: distances 0.0344 and 0.0345, confidences 0.866 and 0.856. The argument does not come true here: Adam divides
 # by the size of the gradients (lesson 7, third part), and in 600 rounds D does not get sure enough for more: a d_loss
 # of 1.15 is 0.575 for each of its batches, so D gives the truth a probability of about exp(-0.575) = 56%. The
@@ -83,6 +83,6 @@ for name, (names, distances) in expected.items():
         drawn = names["generate"](network, noise, names["args"].device)
         distance, confidence = scores(names, drawn)
         answers.between(f"{name}, {who}: distance", distance, *distances[who], full=True)
-        answers.between(f"{name}, {who}: confidence", confidence, 0.80, 0.90, full=True)
+        answers.between(f"{name}, {who}: confidence", confidence, 0.80, 0.99, full=True)
 # Seed 0: with rates that stay 0.035 for the average and 0.061 for the generator itself; with rates that fall 0.034
 # and 0.035. So the average is worth much while the players circle, and next to nothing once they have settled.
