@@ -289,11 +289,8 @@ for i in range(4):
     mix = np.linspace(0, 1, 16)[:, None] if i >= 2 else np.zeros((16, 1))
     rows.append(np.concatenate([walk(*noise, 16), (1 - mix) * kind[0] + mix * kind[1]], axis=1))
 walked = generate(average.layer.body, np.concatenate(rows).astype(np.float32), args.device)
-walked = show.titled(
-    show.image_grid(walked, 16, scale=scale),
-    "rows 1 and 2: other noise, same kind; 3 and 4: another kind, too",
-)
-lesson.picture(walked, "walk.png")
+walked = show.image_grid(walked, 16, scale=scale)
+lesson.picture(show.titled(walked, "rows 1 and 2: within a kind; 3 and 4: to another"), "walk.png")
 lesson.animation(frames, "training.gif", scale=scale)
 
 # %% [markdown]
