@@ -84,5 +84,5 @@ for name, (names, distances) in expected.items():
         distance, confidence = scores(names, drawn)
         answers.between(f"{name}, {who}: distance", distance, *distances[who], full=True)
         answers.between(f"{name}, {who}: confidence", confidence, 0.80, 0.99, full=True)
-# Seed 0: with rates that stay 0.042 for the average and 0.051 for the generator itself; with rates that fall 0.035 and
-# 0.036. So the average is worth something while the players circle, and next to nothing once they have settled.
+# Seed 0: with rates that stay 0.042 for the average and 0.051 for the generator itself; with rates that fall 0.035
+# and 0.036. So the average is worth something while the players circle, and next to nothing once they have settled.
