@@ -61,8 +61,8 @@ print(
 # ## A generator that draws
 #
 # The search is as good as the images that its generator can draw. So this is the GAN of lesson 9, with its widths,
-# first weights and rates, for a third of its steps. It learns from the images of lesson 11 alone: lesson 9's own run
-# has seen, among its 20,000 glyphs, those that are to be repaired here. The search uses the moving average.
+# first weights and rates; without its kinds, among which the search could not move. It learns from the images of
+# lesson 11 alone: lesson 9's own run has seen those that are to be repaired here. The search uses the moving average.
 
 # %%
 lesson.step("A generator that draws")

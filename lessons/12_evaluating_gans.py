@@ -6,7 +6,7 @@
 # real images get, and a *scale* of images with a known fault: blurred, noisy, shuffled, all of one kind. Then we look
 # at what each score cannot see.
 #
-#     python lessons/12_evaluating_gans.py                              # trains a short GAN: 1,500 steps of lesson 9
+#     python lessons/12_evaluating_gans.py                              # trains a short GAN: 1,500 steps
 #     python lessons/12_evaluating_gans.py --trained out/09_conv_gan    # scores what lesson 9 has trained
 
 # %%
@@ -19,6 +19,7 @@ from npgan import checkpoint, data, networks, show, verdict
 from npgan.adversarial import discriminator_step, generator_step
 from npgan.backend import to_device, to_numpy
 from npgan.errors import DataError
+from npgan.kinds import MOST, Kinds
 from npgan.layers import Sequential
 from npgan.lesson import Lesson
 from npgan.metrics import scores
@@ -56,8 +57,8 @@ AS_SHIPPED = lesson.shipped and (SHRINK, LABELS, MEMORISE) == (1.0, True, False)
 # ## The images, and a generator
 #
 # One image in six is held out, at most 1,000, as in lesson 9. Neither the GAN nor what measures it learns from them.
-# The GAN is that of lesson 9 with a quarter of its steps, so that this lesson takes a few minutes: it should not be
-# perfect. With `--trained` images and generator are those of the run that is named.
+# The GAN has lesson 9's networks and rates, not its kinds, and plays 1,500 rounds: it should not be perfect. With
+# `--trained` images and generator are those of a run.
 
 
 # %%
@@ -71,7 +72,7 @@ def images_of(settings: dict) -> tuple[data.Images, data.Images]:
 
 
 def short_gan(train: data.Images, rng: np.random.Generator) -> Sequential:
-    """Play the game of lesson 9 (there is the explanation); return the moving average of the generator."""
+    """Play lesson 9's game, without kinds; return the moving average of the generator."""
     generator = networks.normal_weights(networks.dcgan_generator(train.shape, LATENT, rng), rng)
     discriminator = networks.normal_weights(networks.dcgan_discriminator(train.shape, rng), rng)
     generator, discriminator = generator.to(args.device), discriminator.to(args.device)
@@ -101,19 +102,21 @@ if args.trained:
     train, held_out = images_of(settings)
     if (mine := checkpoint.fingerprint(train)) != {name: settings.get(name) for name in mine}:
         raise DataError(f"{settings['data']}: these are not the images that {path} has learned from")
-    average = MovingAverage(networks.dcgan_generator(train.shape, LATENT, lesson.rng).to(args.device))
-    checkpoint.load(path, {"average": average})
-    generator = average.layer
+    kinds = Kinds(train.shape) if settings["lesson"] != lesson.name else None
+    generator = networks.dcgan_generator(train.shape, LATENT + (MOST if kinds else 0), lesson.rng)
+    average = MovingAverage((networks.ToldGenerator(generator, MOST) if kinds else generator).to(args.device))
+    checkpoint.load(path, {"average": average} | ({"kinds": kinds} if kinds else {}))
+    generator = average.layer.body if kinds else average.layer
     print(f"{path}: {settings['data']}, {settings['steps']} steps, seed {settings['seed']}")
 else:
     train, held_out = images_of(vars(args))
     lesson.fit_steps(train.shape)
     print(f"no --trained: a short GAN of {args.steps} steps; lesson 9 trains longer")
-    generator = short_gan(train, np.random.default_rng(args.seed))
+    generator, kinds = short_gan(train, np.random.default_rng(args.seed)), None
 real, n = held_out[:], len(held_out)
 rng = np.random.default_rng(args.seed + 1)
-noise = rng.standard_normal((n, LATENT), dtype=np.float32)
-samples = generate(generator, np.float32(SHRINK) * noise, args.device)
+noise = np.float32(SHRINK) * rng.standard_normal((n, LATENT), dtype=np.float32)
+samples = generate(generator, np.hstack([noise, kinds.draw(n, rng)]) if kinds else noise, args.device)
 if MEMORISE:
     samples = np.clip(train[:n] + 0.1 * rng.standard_normal(real.shape), -1, 1).astype(np.float32)
 print(f"{len(train)} images of shape {train.shape} to learn from; {n} unseen, and as many in every other set")
@@ -122,14 +125,12 @@ print(f"{len(train)} images of shape {train.shape} to learn from; {n} unseen, an
 # ## A ruler: 64 features
 #
 # Pixels are a bad ruler: shift a digit by one pixel and it is far from itself. So a small classifier learns the
-# classes of the training images, in seconds. Its last hidden layer, 64 numbers wide, is the ruler: the *features*
-# of an image (`npgan/metrics/features.py`). It is kept in the output folder, for whoever compares two generators
-# must use the same ruler.
+# classes of the training images, in seconds. Its last hidden layer, 64 numbers wide, is the ruler: the *features* of
+# an image (`npgan/metrics/features.py`), kept in the output folder: two generators want the same one.
 #
-# The usual ruler is Inception, a network of 24 million weights that has learned photographs of 1,000 kinds of
-# things; its features give the FID of the literature. Ours gives other numbers, on another scale, of other things:
-# **none of the figures below can be compared with a published one.** They compare sets of images with each other,
-# here, and that is enough.
+# The usual ruler is Inception, a network of 24 million weights that has learned photographs of 1,000 kinds of things;
+# its features give the FID of the literature. **None of the figures below can be compared with a published one**: our
+# ruler is another. They compare sets of images with each other, here.
 #
 # Where the images have no labels, the weights stay random: only the running statistics of the BatchNormalizations
 # come from the images. That is a ruler, too (Naeem et al. 2020), and a coarse one. Measured with three rulers on
@@ -221,8 +222,8 @@ lesson.picture(figure, "sets.png")
 # On MNIST's digits a GAN of as many steps has 0.67, real ones 0.85. But there the Gaussian has 0.93 and
 # blurred digits have 0.99: what is usual in every feature lies among real images. No score does alone.
 #
-# (If *every* image is under the same strong noise, recall falls as well, from 0.91 to 0.52 at a deviation of 1: then
-# no sample is among real ones, and the network does not recognise the kinds any more.)
+# (If *every* image is under strong noise, recall falls, too, from 0.91 to 0.52 at a deviation of 1: nothing is known
+# again.)
 
 # %% [markdown]
 # ## Copies
@@ -231,10 +232,10 @@ lesson.picture(figure, "sets.png")
 # sample is from its nearest training image, in pixels, and how far new real images are from theirs. `copying` is the
 # share of pairs in which the sample is the nearer one: 0.5 for new real images, 1 for copies.
 #
-# The training images themselves (`real`, `one class`) have 1.00, of course, and so have copies with a little noise on
-# them, which all other scores take for a better generator than the GAN. The GAN has 0.08: nothing is copied, its
-# digits lie farther off than new real ones. The picture shows its sixteen samples that are nearest to a training
-# image, and that image below each. It is a score of pixels, and so blind for a copy that is shifted by one (0.42).
+# Training images (`real`, `one class`) have 1.00, of course, and so have copies with a little noise on them, which
+# all other scores take for a better generator than the GAN. The GAN has 0.08: nothing is copied. The picture shows
+# its sixteen samples that are nearest to a training image, and that image below each. It is a score of pixels, and so
+# blind for a copy that is shifted by one (0.42).
 
 # %%
 lesson.step("Copies")
@@ -392,7 +393,6 @@ else:
 # ## Exercises
 #
 # Each changes one line of "What the exercises change"; `--trained out/12_evaluating_gans` saves the training.
-#
 # 1. `SHRINK = 0.4`: noise nearer to 0 gives more usual samples, which in large GANs makes them better and fewer in
 #    kind (the truncation trick). Do precision and recall say so here? And the Frechet distance?
 # 2. `MEMORISE = True`: the samples are copies with a little noise. Which scores praise it, which one does not?

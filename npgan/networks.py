@@ -100,9 +100,9 @@ def dcgan_generator(
 
 
 def dcgan_discriminator(
-    shape: Shape, rng: np.random.Generator, *, width: int = 32, smallest: int = 4
+    shape: Shape, rng: np.random.Generator, *, width: int = 32, smallest: int = 4, outputs: int = 1
 ) -> Sequential:
-    """Images (N, *shape) -> logits (N, 1); above zero means real. Halves until at most `smallest` pixels are left.
+    """Images (N, *shape) -> logits (N, outputs); above zero means real. Halves down to `smallest` pixels or fewer.
 
     The first layer has `width` channels, each one after it twice as many.
     """
@@ -114,7 +114,59 @@ def dcgan_discriminator(
             layers.append(BatchNormalization(width))
         layers.append(LeakyReLU(0.2))
         height, wide, channels, width = height // 2, wide // 2, width, 2 * width
-    return Sequential([*layers, Flatten(), Dense(height * wide * channels, 1, rng=rng)])
+    return Sequential([*layers, Flatten(), Dense(height * wide * channels, outputs, rng=rng)])
+
+
+# Kinds ---------------------------------------------------------------------------------------------------------
+#
+# Both players are told of what kind an image is to be: kinds (N, K) have a 1 in the column of the kind, else 0
+# (npgan/kinds.py). What G draws goes through the game as a pair, [images, kinds], so that the steps of
+# npgan.adversarial need not know of kinds. D's gradient comes back as [dimages, None]: nobody changes a kind.
+
+
+class ToldGenerator(Layer):
+    """Noise with the kind beside it (N, latent + K) -> [images (N, H, W, C), kinds (N, K)].
+
+    body: draws images of such rows. To its first Dense layer a kind is a bias of its own.
+    """
+
+    def __init__(self, body: Layer, kinds: int):
+        self.body, self.kinds = body, kinds
+
+    def forward(self, told: Array, train: bool = True) -> list[Array]:
+        return [self.body.forward(told, train), told[:, -self.kinds :]]
+
+    def backward(self, dy: list) -> Array:
+        """[dimages, None] -> dtold."""
+        return self.body.backward(dy[0])
+
+    def backward_parameters(self, dy: list) -> None:
+        self.body.backward_parameters(dy[0])
+
+
+class ToldDiscriminator(Layer):
+    """[images, kinds (N, K)] -> logits (N, 1), by a network with K outputs: that of the image's own kind counts.
+
+    So each kind has weights of its own in the last layer, and all before are shared: the projection of Miyato and
+    Koyama 2018 (equation 3) without its first term.
+    """
+
+    def __init__(self, body: Layer):
+        self.body = body
+
+    def forward(self, told: list[Array], train: bool = True) -> Array:
+        images, kinds = told
+        logits = self.body.forward(images, train)  # N, K
+        return self.remember(train, (logits * kinds).sum(axis=1, keepdims=True), kinds)
+
+    def backward(self, dy: Array) -> list:
+        """dy (N, 1) -> [dimages, None]."""
+        (kinds,) = self.recall(dy)
+        return [self.body.backward(dy * kinds), None]
+
+    def backward_parameters(self, dy: Array) -> None:
+        (kinds,) = self.recall(dy)
+        self.body.backward_parameters(dy * kinds)
 
 
 # Repair --------------------------------------------------------------------------------------------------------

@@ -290,3 +290,55 @@ def copying(train, real, generated):
     mine, theirs = ([min(math.dist(x, t) for t in train) for x in rows] for rows in (generated, real))
     won = sum((a < b) + (a == b) / 2 for a in mine for b in theirs)
     return won / (len(mine) * len(theirs))
+
+
+# Clusters, from the definitions
+
+
+def lloyd(x, start):
+    """K-means with loops, for lists of points: (centres, number of the nearest centre of each point)."""
+
+    def squared(a, b):
+        return sum((p - q) ** 2 for p, q in zip(a, b))
+
+    centres, cluster = [list(centre) for centre in start], None
+    while True:
+        before = cluster
+        cluster = [min(range(len(centres)), key=lambda c: squared(point, centres[c])) for point in x]
+        if cluster == before:
+            return centres, cluster
+        old = [list(centre) for centre in centres]
+        members = [[i for i in range(len(x)) if cluster[i] == c] for c in range(len(centres))]
+        far = sorted(range(len(x)), key=lambda i: -squared(x[i], old[cluster[i]]))
+        for c in range(len(centres)):
+            if not members[c]:
+                i = next((i for i in far if len(members[cluster[i]]) > 1 and i in members[cluster[i]]), None)
+                if i is not None and squared(x[i], old[cluster[i]]) > 0:
+                    members[cluster[i]].remove(i)
+                    members[c] = [i]
+                    far.remove(i)
+        for c, group in enumerate(members):
+            if group:
+                centres[c] = [sum(x[i][axis] for i in group) / len(group) for axis in range(len(x[0]))]
+
+
+def dbscan(x, radius, least):
+    """Ester et al. 1996, figure "DBSCAN": grow a cluster from each core point that has none, one point at a time."""
+
+    def neighbours(i):
+        return [j for j in range(len(x)) if sum((p - q) ** 2 for p, q in zip(x[i], x[j])) <= radius**2]
+
+    found, number = [-1] * len(x), 0
+    for i in range(len(x)):
+        if found[i] != -1 or len(neighbours(i)) < least:
+            continue
+        waiting, found[i] = [i], number
+        while waiting:
+            around = neighbours(waiting.pop())
+            if len(around) >= least:
+                for j in around:
+                    if found[j] == -1:
+                        found[j] = number
+                        waiting.append(j)
+        number += 1
+    return found

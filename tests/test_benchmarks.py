@@ -5,6 +5,7 @@ import itertools
 from pathlib import Path
 from types import SimpleNamespace
 
+import bench_clustering
 import bench_gan_step
 import bench_layers
 import bench_scaling
@@ -434,3 +435,18 @@ def test_report_holds_every_section_and_says_what_failed(double, tmp_path, capsy
 def test_report_can_be_rehearsed(absent, tmp_path):
     assert gpu_report.main(["--rehearse", "--out", str(tmp_path)], lambda arguments: (0, "")) == 0
     assert "NO GPU, nothing here is a measurement of one" in (tmp_path / "report.md").read_text()
+
+
+def test_partitions_are_compared_whatever_their_numbers():
+    a = np.array([0, 0, 1, 2, 2])
+    assert bench_clustering.same_partition(a, np.array([7, 7, -1, 3, 3]))
+    assert not bench_clustering.same_partition(a, np.array([7, 7, 3, 3, 3]))
+    assert not bench_clustering.same_partition(a, np.array([7, 6, -1, 3, 3]))
+
+
+def test_the_drawn_sets_have_every_number_of_axes_and_their_radius_leaves_clusters_and_noise():
+    for seed in range(12):
+        x = bench_clustering.draw(seed)
+        radius, least = bench_clustering.settings(x, seed)
+        assert np.isfinite(x).all() and radius > 0 and 3 <= least <= 10
+    assert {bench_clustering.draw(seed).shape[1] for seed in range(50)} == {1, 2, 3, 5, 16, 64}

@@ -24,7 +24,10 @@ LESSONS = {
     if "device=True" in (text := path.read_text()) and ("Run(" in text or "Series(" in text)
 }
 GO_ON = {"11_trade_off", "11_search"}  # from what 11_conv_inpainting has trained
-UPLOADS = {"07_whole_game": 2, "09_conv_gan": 2}  # a step: the batch and the noise
+UPLOADS = {
+    "07_whole_game": 2,
+    "09_conv_gan": 3,
+}  # a step: the batch (in lesson 9 its kinds, too) and the noise
 MOST_UPLOADS = 6  # of any other lesson: two batches, say, with a mask and noise for each
 
 

@@ -342,13 +342,13 @@ def test_the_first_centres_are_known_pixels():
 
 def test_regions_are_also_apart_in_place():
     colour = np.zeros((1, 64, 1), np.float32)
-    known = np.ones((1, 64, 1), bool)
+    known = np.ones(64, bool)
     members = {
-        weight: segment_module._regions(segment_module._features(colour, 8, 8, weight), known, 2)
+        weight: segment_module._regions(segment_module._features(colour, 8, 8, weight)[0], known, 2)
         for weight in (0.0, 0.5)
     }
-    assert sorted(members[0.0].sum(axis=1)[0]) == [0, 64]
-    assert members[0.5].sum(axis=1)[0].min() >= 20
+    assert sorted(members[0.0].sum(axis=0)) == [0, 64]
+    assert members[0.5].sum(axis=0).min() >= 20
     corners = members[0.5].reshape(8, 8, 2)[[0, -1], [0, -1]]
     assert not np.array_equal(corners[0], corners[1])
 

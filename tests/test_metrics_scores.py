@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import seeds
 
+from npgan import clustering
 from npgan.data import Images
 from npgan.metrics import scores
 
@@ -101,18 +102,6 @@ def test_nearest_takes_images_of_any_shape_a_chunk_at_a_time(rng, monkeypatch):
         np.testing.assert_array_equal(index, each.argmin(axis=1))
 
 
-def test_k_means_finds_what_is_there_and_nearest_says_which(rng):
-    places = np.array([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
-    x = np.concatenate([place + 0.1 * rng.standard_normal((30, 2)) for place in places])
-    centres = min(
-        (scores.k_means(x, 3, np.random.default_rng(seed)) for seed in range(8)),
-        key=lambda found: scores.nearest(found, x)[0].sum(),
-    )
-    distance, index = scores.nearest(centres, places)
-    assert sorted(index) == [0, 1, 2] and (distance < 0.1).all()
-    np.testing.assert_allclose(centres[index], [x[:30].mean(0), x[30:60].mean(0), x[60:].mean(0)], rtol=1e-12)
-
-
 # Loops, and what must not change them --------------------------------------------------------------------------
 
 sizes = {"n": st.integers(7, 12), "d": st.integers(1, 5), "seed": seeds}
@@ -189,7 +178,7 @@ def test_pieces_change_nothing(rng, monkeypatch, piece):
     real, generated = rng.standard_normal((2, 30, 4))
     whole = scores.score(real=real, generated=generated)
     copied = copying(real, generated[:9], generated)
-    monkeypatch.setattr(scores, "PIECE", piece)
+    monkeypatch.setattr(clustering, "PIECE", piece)
     assert scores.score(real=real, generated=generated) == pytest.approx(whole, rel=1e-9)
     assert copying(real, generated[:9], generated) == copied
 

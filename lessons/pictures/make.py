@@ -38,7 +38,13 @@ SHOWN = {
     "13_grid": "13_mode_collapse/grid.png",
     "13_remedies": "13_remedies/remedies.png",
     "13_stacked_glyphs": "13_stacked_glyphs/samples.png",
+    "14": "14_sensitivity/rates.png",
+    "14_remedies": "14_remedies/costs.png",
     "15": "15_bug_gallery/the_balance.png",
+    "19_autoencoders": "19_autoencoders/betas.png",
+    "19_clustering": "19_clustering/plane.png",
+    "19": "19_other_generators/side_by_side.png",
+    "19_other_uses": "19_other_uses/repairs.png",
     "20": "20_many_processes/mistakes.png",
 }
 D_COLOUR, G_COLOUR = "C0", "C1"
@@ -115,7 +121,7 @@ def small(image: Image.Image) -> bytes:
     if image.width > 1000:
         image = image.resize((1000, round(1000 * image.height / image.width)), Image.Resampling.LANCZOS)
     while True:
-        for colours in (256, 128, 64):
+        for colours in (256, 128, 64, 16):
             file = io.BytesIO()
             image.quantize(colours, dither=Image.Dither.NONE).save(file, format="PNG", optimize=True)
             if file.tell() <= LIMIT:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from npgan.clustering import k_means
 from npgan.data.images import check_whole
 from npgan.filling.harmonic import harmonic_fill
 from npgan.filling.mean import known_somewhere
@@ -31,7 +32,8 @@ def segment_fill(
         part = slice(start, start + chunk)
         known = ~missing[part].reshape(-1, h * w, 1)  # N, H*W, 1
         colour = np.where(missing[part], 0, images[part]).reshape(-1, h * w, c).astype(np.float32)
-        member = _regions(_features(colour, h, w, position_weight), known, regions)  # N, H*W, K
+        features = _features(colour, h, w, position_weight)
+        member = np.stack([_regions(x, k[:, 0], regions) for x, k in zip(features, known)])  # N, H*W, K
         count = np.maximum(member.sum(axis=1)[..., None], 1)  # N, K, 1
         mean_colour = member.swapaxes(1, 2) @ colour / count  # N, K, C
         chance = harmonic_fill(member.reshape(-1, h, w, regions), missing[part], tolerance=1e-4)
@@ -53,32 +55,17 @@ def _features(colour: np.ndarray, height: int, width: int, position_weight: floa
 
 
 def _regions(x: np.ndarray, known: np.ndarray, regions: int) -> np.ndarray:
-    """K-means over the known rows of x (N, P, F): one-hot float32 (N, P, regions), all 0 where unknown.
+    """K-means over the known rows of x (P, F): one-hot float32 (P, regions), all 0 where unknown.
 
     The first centre is the known row nearest to the mean, each further one the row farthest from all centres so
     far (Gonzalez 1985): no chance in it.
     """
-    n, _, f = x.shape
-    every = np.arange(n)
-    mean = (x * known).sum(axis=1, keepdims=True) / known.sum(axis=1, keepdims=True)
-    first = np.where(known, _distances(x, mean), np.inf)[..., 0].argmin(axis=1)
-    centres = np.empty((n, regions, f), np.float32)
-    centres[:, 0] = x[every, first]
-    distance = np.full(x.shape[:2], np.inf, np.float32)
-    for k in range(1, regions):
-        distance = np.minimum(distance, _distances(x, centres[:, k - 1 : k])[..., 0])
-        centres[:, k] = x[every, np.where(known[..., 0], distance, -1).argmax(axis=1)]
-
-    for _ in range(ROUNDS):
-        nearest = _distances(x, centres).argmin(axis=2)  # N, P
-        member = ((nearest[..., None] == np.arange(regions)) & known).astype(np.float32)  # N, P, K
-        count = member.sum(axis=1)[..., None]  # N, K, 1
-        moved = member.swapaxes(1, 2) @ x / np.maximum(count, 1)
-        centres = np.where(count > 0, moved, centres)
+    rows = x[known]
+    centres = [rows[((rows - rows.mean(axis=0)) ** 2).sum(axis=1).argmin()]]
+    distance = np.full(len(rows), np.inf, np.float32)
+    while len(centres) < min(regions, len(rows)):
+        distance = np.minimum(distance, ((rows - centres[-1]) ** 2).sum(axis=1))
+        centres.append(rows[distance.argmax()])
+    member = np.zeros((len(x), regions), np.float32)
+    member[np.flatnonzero(known), k_means(rows, np.stack(centres), rounds=ROUNDS).cluster] = 1
     return member
-
-
-def _distances(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Squared distance of each row from each centre: (N, P, F), (N, K, F) -> (N, P, K)."""
-    squares = (x * x).sum(axis=2)[:, :, None] + (centres * centres).sum(axis=2)[:, None, :]
-    return squares - 2 * x @ centres.swapaxes(1, 2)

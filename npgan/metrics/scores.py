@@ -3,21 +3,19 @@
 Every function takes `real` and `generated`, (n, d) each, by keyword: nearly all of these scores change if the two are
 swapped. Features come from `npgan.metrics.features`, or are any numbers that describe images. Both sets must be
 equally large, since a smaller one lies farther from everything: a score means something only beside the score of
-other real images, as many of them. All is computed in float64 on the host. Matrices of distances are cut in pieces:
-those of 10,000 images from 10,000 take some 20 MB, and not 800.
+other real images, as many of them. All is computed in float64 on the host. Matrices of distances are cut in pieces.
 
 None of these figures can be compared with published ones, which use the features of another network, Inception,
 trained on photographs: other features are another ruler.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from npgan.backend import Array, to_numpy
+from npgan.clustering import k_means, neighbour_distance, pieces, squared_distances
 
-PIECE = 2**19  # values of a matrix of distances that are held at once: 4 MB
 CHUNK = 2048  # training images that are read at once
 
 
@@ -63,7 +61,7 @@ def kernel(*, real: Array, generated: Array) -> float:
 
     def mean(a: np.ndarray, b: np.ndarray) -> float:
         """Over all pairs; over those of two different images where both sets are one."""
-        total = sum(((a[rows] @ b.T / d + 1) ** 3).sum() for rows in _pieces(n, n))
+        total = sum(((a[rows] @ b.T / d + 1) ** 3).sum() for rows in pieces(n, n))
         same = ((a * a).sum(axis=1) / d + 1) ** 3
         return float((total - same.sum()) / (n * (n - 1)) if a is b else total / (n * n))
 
@@ -104,12 +102,10 @@ def density_coverage(*, real: Array, generated: Array, k: int = 5) -> tuple[floa
 def _balls_around(centres: np.ndarray, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """For each point, in how many balls it lies (n,); for each centre, whether its ball holds a point (n,)."""
     n = len(centres)
-    radius = np.empty(n)  # squared; the nearest of all is the centre itself
-    for rows in _pieces(n, n):
-        radius[rows] = np.partition(_squared_distances(centres[rows], centres), k, axis=1)[:, k]
+    radius = neighbour_distance(centres, k)  # squared
     inside, reached = np.empty(len(points), int), np.zeros(n, bool)
-    for rows in _pieces(len(points), n):
-        within = _squared_distances(points[rows], centres) <= radius  # rows, n
+    for rows in pieces(len(points), n):
+        within = squared_distances(points[rows], centres) <= radius  # rows, n
         inside[rows] = within.sum(axis=1)
         reached |= within.any(axis=0)
     return inside, reached
@@ -130,26 +126,12 @@ def different_bins(*, real: Array, generated: Array, bins: int | None = None, se
     bins = max(2, n // 20) if bins is None else bins
     if not 2 <= bins <= n:
         raise ValueError(f"different_bins: bins must be 2 to {n}, the images of a set, got {bins!r}")
-    centres = k_means(real, bins, np.random.default_rng(seed))
+    start = real[np.random.default_rng(seed).choice(n, bins, replace=False)]
+    centres = k_means(real, start, rounds=20).centres
     p, q = (np.bincount(nearest(centres, x)[1], minlength=bins) / n for x in (real, generated))
     both = (p + q) / 2
     error = np.sqrt(both * (1 - both) * 2 / n)
     return float((np.abs(p - q) > 1.96 * error).mean())
-
-
-def k_means(x: np.ndarray, k: int, rng: np.random.Generator, rounds: int = 20) -> np.ndarray:
-    """Centres (k, d) of clusters of the rows of x (n, d): each the mean of the rows nearest to it (Lloyd 1982).
-
-    They start at k rows drawn at random; one to which nothing is nearest stays where it is.
-    """
-    centres = x[rng.choice(len(x), k, replace=False)]
-    for _ in range(rounds):
-        _, cluster = nearest(centres, x)
-        count = np.bincount(cluster, minlength=k)
-        total = np.zeros_like(centres)
-        np.add.at(total, cluster, x)
-        centres = np.where(count[:, None] > 0, total / np.maximum(count, 1)[:, None], centres)
-    return centres
 
 
 # Copies --------------------------------------------------------------------------------------------------------
@@ -165,8 +147,8 @@ def nearest(candidates, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for start in range(0, len(candidates), CHUNK):
         some = np.asarray(candidates[start : start + CHUNK])
         some = some.reshape(len(some), -1).astype(np.float64)
-        for rows in _pieces(len(x), len(some)):
-            squared = _squared_distances(x[rows], some)
+        for rows in pieces(len(x), len(some)):
+            squared = squared_distances(x[rows], some)
             best = squared.argmin(axis=1)
             value = squared[np.arange(len(best)), best]
             index[rows] = np.where(value < least[rows], start + best, index[rows])
@@ -252,15 +234,3 @@ def _rows(name: str, argument: str, x: Array) -> np.ndarray:
     if not np.isfinite(x).all():
         raise ValueError(f"{name}: {argument} has values that are NaN or infinite")
     return x
-
-
-def _pieces(rows: int, columns: int) -> Iterator[slice]:
-    """Slices that cut a matrix (rows, columns) in pieces of at most PIECE values, of one row at least."""
-    step = max(1, PIECE // columns)
-    return (slice(start, start + step) for start in range(0, rows, step))
-
-
-def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """|a - b|^2 = |a|^2 + |b|^2 - 2 a b for all pairs: (n, d), (m, d) -> (n, m); what rounding makes of a 0 is 0."""
-    squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)
-    return np.maximum(squares - 2 * a @ b.T, 0)

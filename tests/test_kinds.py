@@ -1,0 +1,121 @@
+"""Kinds of images: found by K-means, told to both players of a game, kept in a checkpoint."""
+
+import numpy as np
+import pytest
+
+from npgan.data import Images, load
+from npgan.gradcheck import check_gradient
+from npgan.kinds import EACH, MOST, SIDE, Kinds, marked, small
+from npgan.layers import Dense, Flatten, Reshape, Sequential, Tanh
+from npgan.networks import ToldDiscriminator, ToldGenerator, dcgan_discriminator
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load("glyphs", count=2000, seed=0)
+
+
+def test_a_kind_is_the_nearest_centre_of_small_copies(digits, rng):
+    kinds = Kinds(digits.shape).find(digits, rng)
+    assert (kinds.shares > 0).sum() == 2000 // EACH
+    told = kinds.tell(digits[:50])
+    for image, row in zip(digits[:50], told):
+        copy = [image[2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean() for i in range(14) for j in range(14)]
+        far = [
+            ((np.array(copy) - c) ** 2).sum() if s else np.inf for c, s in zip(kinds.centres, kinds.shares)
+        ]
+        assert row.argmax() == np.argmin(far) and row.sum() == 1 and row.max() == 1
+
+
+def test_kinds_come_as_often_as_images_of_them(digits, rng):
+    kinds = Kinds(digits.shape).find(digits, rng)
+    drawn = kinds.draw(20_000, rng).mean(axis=0)
+    told = kinds.tell(digits[:]).mean(axis=0)
+    assert drawn.shape == told.shape == (MOST,)
+    assert np.abs(drawn - kinds.shares).max() < 0.02  # 5 standard errors of the largest share, 0.25
+    assert np.abs(told - kinds.shares).max() < 0.02  # the last of the rounds may have moved a few
+
+
+def test_kinds_know_digits_that_nobody_named(digits, rng):
+    told = Kinds(digits.shape).find(digits, rng).tell(digits[:]).argmax(axis=1)
+    character = digits.labels["character"]
+    same = sum(np.bincount(character[told == kind]).max() for kind in np.unique(told))
+    assert same / len(digits) > 0.4  # 0.53 with 10 kinds; by chance about 0.13
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_few_images_have_one_kind(count, rng):
+    images = Images(rng.integers(0, 256, (count, 9, 30, 3), dtype=np.uint8))
+    kinds = Kinds(images.shape).find(images, rng)
+    assert kinds.shares[0] == 1 and kinds.tell(images[:]).argmax(axis=1).tolist() == [0] * count
+    assert kinds.draw(3, rng).argmax(axis=1).tolist() == [0, 0, 0]
+
+
+def test_images_that_are_all_alike_have_kinds_too(rng):
+    images = Images(np.full((500, 8, 8, 1), 7, np.uint8))
+    kinds = Kinds(images.shape).find(images, rng, 5)
+    assert np.isclose(kinds.shares.sum(), 1) and kinds.tell(images[:3]).sum() == 3
+
+
+def test_small_copies_are_means_of_squares(rng):
+    images = rng.standard_normal((2, 2 * SIDE, 3 * SIDE, 3)).astype(np.float32)
+    copies = small(images).reshape(2, SIDE, 3 * SIDE // 2, 3)
+    assert np.allclose(copies[1, 3, 4, 2], images[1, 6:8, 8:10, 2].mean(), atol=1e-6)
+
+
+def test_a_state_is_taken_over_or_refused_with_nothing_changed(digits, rng):
+    kinds, other = Kinds(digits.shape).find(digits, rng), Kinds(digits.shape)
+    other.load_state(kinds.state())
+    assert (other.tell(digits[:20]) == kinds.tell(digits[:20])).all() and (other.shares == kinds.shares).all()
+    state = kinds.state()
+    for name, bad in (
+        ("centres", state["centres"][:, 1:]),
+        ("centres", np.full_like(state["centres"], np.nan)),
+        ("shares", -state["shares"]),
+        ("shares", state["shares"] / 2),
+    ):
+        with pytest.raises(ValueError, match=name):
+            other.load_state(state | {name: bad})
+        assert (other.shares == kinds.shares).all()
+
+
+def test_both_players_gradients(rng):
+    body = [Dense(5 + MOST, 12, rng=rng), Tanh(), Reshape((2, 2, 3))]
+    generator = ToldGenerator(Sequential(body), MOST).astype("float64")
+    kinds = marked(np.array([3, 0, 3, 99])).astype(np.float64)
+    told = np.concatenate([rng.standard_normal((4, 5)), kinds], axis=1)
+    images, same = generator.forward(told)
+    assert (same == kinds).all()
+    dy = rng.standard_normal(images.shape)
+    generator.zero_grad()
+    dtold = generator.backward([dy, None])
+    check_gradient(lambda: generator.forward(told)[0], told, dtold, rng, dy=dy)
+
+    judge = Sequential([Flatten(), Dense(12, 9, rng=rng), Tanh(), Dense(9, MOST, rng=rng)])
+    judge = ToldDiscriminator(judge).astype("float64")
+    logits = judge.forward([images, kinds])
+    assert logits.shape == (4, 1)
+    whole = judge.body.forward(images)
+    assert logits[:, 0].tolist() == [whole[0, 3], whole[1, 0], whole[2, 3], whole[3, 99]]
+    dlogits = rng.standard_normal((4, 1))
+    judge.forward([images, kinds])
+    judge.zero_grad()
+    dimages, nothing = judge.backward(dlogits)
+    assert nothing is None
+    check_gradient(lambda: judge.forward([images, kinds]), images, dimages, rng, dy=dlogits)
+    for name, parameter in judge.named_parameters().items():
+        check_gradient(
+            lambda: judge.forward([images, kinds]),
+            parameter.value,
+            parameter.grad,
+            rng,
+            dy=dlogits,
+            name=name,
+        )
+
+
+def test_the_discriminator_has_a_logit_for_each_kind(rng):
+    judge = ToldDiscriminator(dcgan_discriminator((28, 28, 1), rng, outputs=MOST))
+    images = rng.standard_normal((2, 28, 28, 1)).astype(np.float32)
+    assert judge.body.forward(images).shape == (2, MOST)
+    assert judge.forward([images, marked(np.array([1, 2]))]).shape == (2, 1)
