@@ -22,7 +22,6 @@ from npgan.layers import (
     Flatten,
     Layer,
     LeakyReLU,
-    Pack,
     ReLU,
     Reshape,
     Sequential,
@@ -91,7 +90,7 @@ class CaptionedGenerator(Layer):
     """[noise (N, noise), words (N, places)] -> [images (N, *shape), the same words]; H and W divisible by 8.
 
     DCGAN's, from an eighth of the size in three doublings, the last without BatchNormalization. The code enters
-    beside the noise, and at each size by a Modulation.
+    beside the noise, and at each size by a Modulation; the last bends the colours of the picture itself.
     """
 
     def __init__(
@@ -111,19 +110,25 @@ class CaptionedGenerator(Layer):
         self.block1 = CaptionedBlock(widen, 4 * width, code, rng)
         self.block2 = CaptionedBlock([double(4 * width, 2 * width, rng)], 2 * width, code, rng)
         self.block3 = CaptionedBlock([double(2 * width, width, rng)], width, code, rng)
-        self.last = Sequential([Conv2DTranspose(width, c, 4, stride=2, padding=1, rng=rng), Tanh()])
+        self.draw = Conv2DTranspose(width, c, 4, stride=2, padding=1, rng=rng)
+        self.paint, self.bound = Modulation(c, code, rng), Tanh()
 
     def forward(self, told: Sequence[Array], train: bool = True) -> list[Array]:
         noise, words = told
-        code = self.encoder.forward(words, train)  # N, code
+        return [self.of_code(noise, self.encoder.forward(words, train), train), words]
+
+    def of_code(self, noise: Array, code: Array, train: bool = True) -> Array:
+        """Images of noise (N, noise) and codes (N, code), which no caption need have."""
         x = self.join.forward([noise, code], train)
         for block in (self.block1, self.block2, self.block3):
             x = block.forward([x, code], train)
-        return [self.last.forward(x, train), words]
+        x = self.paint.forward([self.draw.forward(x, train), code], train)
+        return self.bound.forward(x, train)
 
     def backward(self, dy: Sequence[Array]) -> list:
-        """[dimages, None] -> [dnoise, None]. The code goes four ways: its gradient is the sum over them."""
-        d, dcode = self.last.backward(dy[0]), 0.0
+        """[dimages, None] -> [dnoise, None]. The code goes five ways: its gradient is the sum over them."""
+        d, dcode = self.paint.backward(self.bound.backward(dy[0]))
+        d = self.draw.backward(d)
         for block in (self.block3, self.block2, self.block1):
             d, dtold = block.backward(d)
             dcode = dcode + dtold
@@ -176,29 +181,18 @@ class Projection(Layer):
         logit = score(f) + <f, code> / sqrt(F)        f = features(image), code = encoder(words), both F numbers
 
     The first part tells real from generated, whatever the caption; the second, whether image and caption belong
-    together. Image n meets the captions n, N + n, and so on: k for each, for one pass through `features`. With
-    packs of m images, N counts packs, and of the captions of a pack the first is taken. score: features (N, F) ->
-    (N, 1), a Dense where none is given.
+    together. Image n meets the captions n, N + n, and so on: k for each, for one pass through `features`.
+    score: features (N, F) -> (N, 1).
     """
 
-    def __init__(
-        self,
-        features: Layer,
-        width: int,
-        encoder: Layer,
-        rng: np.random.Generator,
-        *,
-        packs: int = 1,
-        score: Layer | None = None,
-    ):
-        self.features, self.encoder, self.packs = features, encoder, packs
-        self.score = score or Dense(width, 1, rng=rng)
+    def __init__(self, features: Layer, width: int, encoder: Layer, score: Layer):
+        self.features, self.encoder, self.score = features, encoder, score
         self.scale = 1 / math.sqrt(width)
 
     def forward(self, told: Sequence[Array], train: bool = True) -> Array:
         images, words = told
         f = self.features.forward(images, train)  # N, F
-        code = self.encoder.forward(words[:: self.packs], train) * f.dtype.type(self.scale)  # k N, F
+        code = self.encoder.forward(words, train) * f.dtype.type(self.scale)  # k N, F
         score = self.score.forward(f, train)  # N, 1
         times = len(code) // len(f)
         f, score = array_module(f).tile(f, (times, 1)), array_module(f).tile(score, (times, 1))
@@ -228,35 +222,38 @@ class Projection(Layer):
 
 
 def image_features(
-    shape: Shape, features: int, rng: np.random.Generator, *, width: int = 24, packs: int = 1
+    shape: Shape, features: int, rng: np.random.Generator, *, width: int = 24, halvings: int = 3
 ) -> Sequential:
-    """Images (N, *shape) -> (N / packs, features), in three halvings, without BatchNormalization."""
-    h, w, c = shape
-    layers: list[Layer] = [Pack(packs)] if packs > 1 else []
-    channels = c * packs
-    for k in range(3):
+    """Images (N, *shape) -> (N, features), in so many halvings, without BatchNormalization."""
+    h, w, channels = shape
+    layers: list[Layer] = []
+    for k in range(halvings):
         layers += [Conv2D(channels, width << k, 4, stride=2, padding=1, rng=rng), LeakyReLU(0.2)]
         channels = width << k
-    return Sequential(
-        [*layers, Flatten(), Dense(h // 8 * (w // 8) * channels, features, rng=rng), LeakyReLU(0.2)]
-    )
+    flat = (h >> halvings) * (w >> halvings) * channels
+    return Sequential([*layers, Flatten(), Dense(flat, features, rng=rng), LeakyReLU(0.2)])
 
 
-def matching(loss: GameLoss = binary_cross_entropy) -> GameLoss:
-    """A loss of the game in which real images meet right captions and wrong ones (Reed et al. 2016, algorithm 1).
+def matching(shares: Sequence[float], loss: GameLoss = binary_cross_entropy) -> GameLoss:
+    """A loss of the game in which each real image meets captions that are wrong, too (Reed et al. 2016, algorithm 1).
 
-    Of logits for real images (target 1) the first half is for right captions, the second for wrong ones, whose target
-    is 0; generated images and wrong captions count half each.
+    shares: how much each of them counts; Reed's is (0.5,). Of the logits for real images (target 1) the first part is
+    for the right captions, and then one for each share, of equally many; those have the target 0. Generated images
+    count a half.
     """
 
     def both(logits: Array, target: float) -> Loss:
         if target == 0:
             value, gradient = loss(logits, 0.0)
             return value / 2, gradient / 2
-        n = len(logits) // 2
-        right, dright = loss(logits[:n], 1.0)
-        wrong, dwrong = loss(logits[n:], 0.0)
-        return right + wrong / 2, array_module(logits).concatenate([dright, dwrong / 2])
+        n = len(logits) // (1 + len(shares))
+        value, gradient = loss(logits[:n], 1.0)
+        gradients = [gradient]
+        for k, share in enumerate(shares, start=1):
+            wrong, dwrong = loss(logits[k * n : (k + 1) * n], 0.0)
+            value = value + share * wrong
+            gradients.append(logits.dtype.type(share) * dwrong)
+        return value, array_module(logits).concatenate(gradients)
 
     return both
 

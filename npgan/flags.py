@@ -6,6 +6,7 @@ from pathlib import Path
 SETTINGS = {"data": str, "size": int, "channels": int, "seed": int, "steps": int, "quick": bool}
 SIZE_LIMIT = 1024  # pixels: --generate builds no network for larger images, whatever a file says
 AT_LEAST_ONE = ("steps", "size", "generate")
+OF_A_CHECKPOINT = ("generate", "repair", "draw")  # ask it for pictures, in place of a training
 
 ALWAYS = {
     "step": dict(action="store_true", help="wait for Enter at each step"),
@@ -48,6 +49,14 @@ GROUPS = {
         "repair": dict(
             metavar="PICTURES",
             help="do not train: repair these (what --data takes) with the weights of the checkpoint of --resume",
+        ),
+    },
+    "draw": {
+        "draw": dict(
+            nargs="+",
+            metavar="CAPTION",
+            help="do not train: draw these, or those in a file, one a line, with the weights of the checkpoint of "
+            "--resume",
         ),
     },
     "ranks": {},  # no flag: mpiexec may start the lesson as several processes

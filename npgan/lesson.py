@@ -20,7 +20,7 @@ from npgan.claim import claim
 from npgan.data.images import Images
 from npgan.errors import DataError
 from npgan.fast import parallel
-from npgan.flags import ALWAYS, AT_LEAST_ONE, GROUPS, SETTINGS, SIZE_LIMIT
+from npgan.flags import ALWAYS, AT_LEAST_ONE, GROUPS, OF_A_CHECKPOINT, SETTINGS, SIZE_LIMIT
 from npgan.pauses import pause
 from npgan.voice import prepare, printable, say
 from npgan.whole_file import sweep, whole_file, write_kept, write_or_keep
@@ -37,8 +37,8 @@ class Lesson:
 
     A lesson asks for groups of flags by keyword (see npgan.flags): `steps=6000` (with `quick_steps`, for --quick)
     where it trains, `data="glyphs"` where it loads images, `device=True`, `live=True`, `resume=True`,
-    `generate=True`, `repair=True`, and `ranks=True` where mpiexec may start it. `flags` (name -> help) adds flags of
-    its own, each with a value, None where it is not given.
+    `generate=True`, `repair=True`, `draw=True`, and `ranks=True` where mpiexec may start it. `flags` (name -> help)
+    adds flags of its own, each with a value, None where it is not given.
 
     `line` has flags as one would type them behind the script's name, for notebooks, which have no command line. Where
     there is one, its flags come after those of `line`, and win.
@@ -87,7 +87,7 @@ class Lesson:
             say("python -O: the checks of this lesson are turned off")
         if self.ranks.size > 1:
             say(f"{self.ranks.size} ranks share each batch")
-        if self._asked_of_a_checkpoint() != [None, None]:
+        if self._asks_a_checkpoint():
             self.ranks.leave()
 
     # Flags
@@ -134,7 +134,7 @@ class Lesson:
                 )
             if isinstance(value, str | Path) and any(ord(c) < 32 or ord(c) == 127 for c in str(value)):
                 parser.error(f"--{name} {str(value)!r} has control characters in it, rename it")
-            if name in ("generate", "repair") and value is not None and args["resume"] is None:
+            if name in OF_A_CHECKPOINT and value is not None and args["resume"] is None:
                 parser.error(f"--{name} needs --resume: the checkpoint whose weights {name}")
         if self.ranks.size > 1 and args.get("live"):
             parser.error("--live is for one process: start it without mpiexec")
@@ -227,18 +227,18 @@ class Lesson:
     def _random_numbers(self) -> np.random.Generator:
         """The lesson's random numbers, from --seed.
 
-        With --generate and --repair a file says what shape the images have, and so how large the network is. Then no
-        more are drawn at once than the file's largest array has, or 2**20: larger weights are not in it.
+        Where a checkpoint is asked for pictures, it says what shape they have, and so how large the network is. Then
+        no more are drawn at once than its largest array has, or 2**20: larger weights are not in it.
         """
         random = np.random.default_rng(self.args.seed)
-        if self._asked_of_a_checkpoint() == [None, None]:
+        if not self._asks_a_checkpoint():
             return random
         most = max(math.prod(shape) for shape, _ in checkpoint.arrays(self.args.resume).values())
         return _Bounded(random.bit_generator, max(most, 2**20), self.args.resume)
 
-    def _asked_of_a_checkpoint(self) -> list[int | str | None]:
-        """What --generate and --repair ask for: no training."""
-        return [getattr(self.args, name, None) for name in ("generate", "repair")]
+    def _asks_a_checkpoint(self) -> bool:
+        """Whether a checkpoint is asked for something, in place of a training."""
+        return any(getattr(self.args, name, None) is not None for name in OF_A_CHECKPOINT)
 
     # Voice
 

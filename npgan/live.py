@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase, KeyEvent
 from matplotlib.figure import Figure
-from matplotlib.widgets import Button
+from matplotlib.widgets import Button, TextBox
 
+from npgan.errors import DataError
 from npgan.pauses import Stops, stops_wait
 from npgan.voice import printable, say
 
@@ -63,7 +64,7 @@ class Window:
         self.figure, self.canvas, self.closed = figure, figure.canvas, False
         self.error: BaseException | None = None  # from a callback: toolkits swallow it
         self.actions, self.buttons = {}, {}
-        width = 0.92 / len(buttons)
+        width = 0.92 / max(1, len(buttons))
         for place, (text, (key, action)) in enumerate(buttons.items()):
             axes = figure.add_axes((0.04 + place * width, 0.02, width - 0.01, 0.055))
             name = "space" if key == " " else key
@@ -242,3 +243,45 @@ def means(values: Sequence[float], every: int) -> tuple[np.ndarray, np.ndarray]:
     whole = len(values) // every * every
     y = np.asarray(values[:whole], float).reshape(-1, every).mean(axis=1)
     return every * np.arange(1, len(y) + 1), y
+
+
+def type_captions(title: str, draw: Callable[[str], np.ndarray]) -> None:
+    """A window with a line to type in; Enter shows what `draw` makes of it, as pixels (H, W, 3). Until it is closed.
+
+    A DataError that `draw` raises is shown above, and another line can be typed.
+    """
+    if (figure := open_figure(title)) is None:
+        return
+    window = CaptionWindow(figure, draw)
+    say("   type a caption in the window, and Enter; close it to go on")
+    with stops_wait() as stops:
+        while not window.closed and stops.asked is None:
+            window.events(0.1)
+        stops.obey()
+
+
+class CaptionWindow(Window):
+    """A line to type in, and pictures of what was typed: see `type_captions`."""
+
+    def __init__(self, figure: Figure, draw: Callable[[str], np.ndarray]):
+        super().__init__(figure, {})
+        self.draw, self.image = draw, None
+        self.axes = figure.add_axes((0.02, 0.12, 0.96, 0.8))
+        self.axes.axis("off")
+        self.box = TextBox(figure.add_axes((0.15, 0.03, 0.7, 0.06)), "caption  ", initial="")
+        self.box.on_submit(lambda text: self._safely(lambda: self.show(text))())
+
+    def show(self, caption: str) -> None:
+        """Draw a caption; an empty line, which leaving the box gives as well, changes nothing."""
+        if not caption.strip():
+            return
+        try:
+            pixels = self.draw(caption)
+        except DataError as error:
+            self.status.set_text(str(error))
+        else:
+            self.axes.clear()
+            self.axes.axis("off")
+            self.axes.imshow(pixels, interpolation="nearest")
+            self.status.set_text(caption)
+        self.canvas.draw_idle()

@@ -28,11 +28,11 @@ from npgan.optim import SGD, Adam
 WORDS, PLACES, SHAPE = 9, 3, (8, 8, 3)
 
 
-def make_discriminator(rng, packs=1, features=5, pairs=False):
+def make_discriminator(rng, features=5, pairs=False):
     encoder = text_encoder(WORDS, PLACES, features, rng)
-    images = image_features(SHAPE, features, rng, width=2, packs=packs)
-    score = PairScore(features, rng) if pairs else None
-    return Projection(images, features, encoder, rng, packs=packs, score=score)
+    images = image_features(SHAPE, features, rng, width=2)
+    score = PairScore(features, rng) if pairs else Dense(features, 1, rng=rng)
+    return Projection(images, features, encoder, score)
 
 
 def make_generator(rng, noise=4):
@@ -46,9 +46,7 @@ def told(rng, count, times=1):
 
 def test_projection_is_worked_out_by_hand():
     encoder = text_encoder(2, 1, 2, np.random.default_rng(0))
-    network = Projection(Sequential([Flatten(), Dense(1, 2)]), 2, encoder, np.random.default_rng(0)).astype(
-        "float64"
-    )
+    network = Projection(Sequential([Flatten(), Dense(1, 2)]), 2, encoder, Dense(2, 1)).astype("float64")
     network.features.layers[1].weight.value[...] = [[1, 2]]
     network.score.weight.value[...], network.score.bias.value[...] = [[10], [1]], 0.5
     codes = encoder.forward(np.array([[0], [1]]), train=False)
@@ -59,19 +57,13 @@ def test_projection_is_worked_out_by_hand():
 
 
 @at_least(20)
-@given(
-    packs=st.integers(1, 3),
-    times=st.integers(1, 3),
-    groups=st.integers(1, 3),
-    pairs=st.booleans(),
-    seed=seeds,
-)
-def test_projection_has_the_gradients_of_finite_differences(packs, times, groups, pairs, seed):
-    rng, groups = np.random.default_rng(seed), groups * (1 + pairs)
-    network = make_discriminator(rng, packs, pairs=pairs).astype("float64")
-    pair = told(rng, packs * groups, times)
+@given(times=st.integers(1, 3), groups=st.integers(1, 3), pairs=st.booleans(), seed=seeds)
+def test_projection_has_the_gradients_of_finite_differences(times, groups, pairs, seed):
+    rng, count = np.random.default_rng(seed), groups * (1 + pairs)
+    network = make_discriminator(rng, pairs=pairs).astype("float64")
+    pair = told(rng, count, times)
     y = network.forward(pair)
-    assert y.shape == (groups * times, 1)
+    assert y.shape == (count * times, 1)
     dy = rng.standard_normal(y.shape)
     network.zero_grad()
     dimages, dwords = network.backward(dy)
@@ -108,11 +100,11 @@ def test_held_projection_gathers_nothing_and_passes_the_same_gradient(rng):
 
 
 @at_least(20)
-@given(packs=st.integers(1, 2), pairs=st.booleans(), seed=seeds)
-def test_the_penalty_has_the_gradients_of_finite_differences(packs, pairs, seed):
+@given(pairs=st.booleans(), seed=seeds)
+def test_the_penalty_has_the_gradients_of_finite_differences(pairs, seed):
     rng = np.random.default_rng(seed)
-    network = make_discriminator(rng, packs, pairs=pairs).astype("float64")
-    pair = told(rng, 2 * packs)
+    network = make_discriminator(rng, pairs=pairs).astype("float64")
+    pair = told(rng, 2)
 
     def penalty(g):
         return zero_centred_pair(g, 3.0)
@@ -178,13 +170,14 @@ def test_a_pair_is_scored_with_the_features_of_both(rng):
 
 
 @pytest.mark.parametrize("loss", [binary_cross_entropy, least_squares, hinge])
-def test_matching_is_reed_s_sum(loss, rng):
-    logits = rng.standard_normal((8, 1))
-    both = matching(loss)
+@pytest.mark.parametrize("shares", [(0.5,), (0.3, 0.2, 0.1)])
+def test_matching_is_reed_s_sum(loss, shares, rng):
+    logits = rng.standard_normal((4 + 4 * len(shares), 1))
+    both = matching(shares, loss)
     value, gradient = both(logits, 1.0)
-    right, wrong = loss(logits[:4], 1.0), loss(logits[4:], 0.0)
-    assert value == pytest.approx(right[0] + wrong[0] / 2)
-    np.testing.assert_array_equal(gradient, np.concatenate([right[1], wrong[1] / 2]))
+    right, *wrong = [loss(part, 0.0 if k else 1.0) for k, part in enumerate(logits.reshape(-1, 4, 1))]
+    assert value == pytest.approx(right[0] + sum(share * w[0] for share, w in zip(shares, wrong)))
+    np.testing.assert_allclose(gradient[4:8], shares[0] * wrong[0][1], rtol=1e-12)
     check_gradient(lambda: np.reshape(both(logits, 1.0)[0], 1), logits, gradient, rng)
     assert both(logits, 0.0)[0] == loss(logits, 0.0)[0] / 2
 
@@ -195,7 +188,7 @@ def test_a_whole_step_of_each_player_follows_finite_differences(rng):
         make_generator(rng).astype("float64"),
         make_discriminator(rng).astype("float64"),
     )
-    real, noise, loss = told(rng, 4, 2), rng.standard_normal((4, 4)), matching()
+    real, noise, loss = told(rng, 4, 3), rng.standard_normal((4, 4)), matching((0.4, 0.1))
     words = real[1]
     fake = generator.forward([noise, words[:4]])
 
@@ -249,21 +242,21 @@ def test_a_caption_can_be_learned(rng):
         wrong = np.repeat(((which + rng.integers(1, 3, 16)) % 3)[:, None], PLACES, axis=1)
         network.zero_grad()
         logits = network.forward([images, np.concatenate([words, wrong])])
-        _, dlogits = matching()(logits, 1.0)
+        _, dlogits = matching((0.5,))(logits, 1.0)
         network.backward_parameters(dlogits)
         optimizer.step()
     assert (logits[:16] > 0).mean() > 0.9 and (logits[16:] < 0).mean() > 0.9
 
 
-@pytest.mark.parametrize("packs, pairs", [(1, True), (2, False)])
-def test_rounds_on_the_device_give_numpys_numbers(cupy, leeway, packs, pairs):
+@pytest.mark.parametrize("pairs", [True, False])
+def test_rounds_on_the_device_give_numpys_numbers(cupy, leeway, pairs):
     """Three uploads a round: images, noise, words. It waits in each pass of an Embedding alone, for the range."""
     problems, found = [], {}
     for device in DEVICES:
         rng = np.random.default_rng(1)
         generator, discriminator = (
             make_generator(rng).to(device),
-            make_discriminator(rng, packs, pairs=pairs).to(device),
+            make_discriminator(rng, pairs=pairs).to(device),
         )
         g_optimizer, d_optimizer = (Adam(n.named_parameters(), 1e-3) for n in (generator, discriminator))
         for number in range(3):
@@ -273,7 +266,9 @@ def test_rounds_on_the_device_give_numpys_numbers(cupy, leeway, packs, pairs):
                 words = to_device(words, device)
                 real = [to_device(images.astype(np.float32), device), words]
                 fake = generator.forward([to_device(noise, device), words[:4]])
-                discriminator_step(discriminator, real, fake, d_optimizer, matching(), captioned_r1(0.1))
+                discriminator_step(
+                    discriminator, real, fake, d_optimizer, matching((0.5,)), captioned_r1(0.1)
+                )
                 generator_step(generator, discriminator, fake, g_optimizer)
         networks = {"G": generator, "D": discriminator}
         found[device] = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from npgan.data import glyphs
-from npgan.data.captions import ALIKE, BACKGROUND, CHARACTER, FOREGROUND, PLACES, CaptionedGlyphs, Grammar
+from npgan.data.captions import ALIKE, BACKGROUND, CHARACTER, FOREGROUND, CaptionedGlyphs, Grammar
 from npgan.metrics.captions import Judge, pairwise_distance, word_scores
 
 GRAMMAR = Grammar("0178")
@@ -19,26 +19,26 @@ def judge():
 def real():
     ink = glyphs(400, size=32, characters="0178", seed=1)
     source = CaptionedGlyphs(ink, GRAMMAR, GRAMMAR.kinds() != ALIKE)
-    return source.of(np.zeros((400, 6), int), np.random.default_rng(2))
+    return source.draw(400, np.random.default_rng(2))
 
 
 def test_the_judge_is_right_on_real_pictures(judge, real):
     images, true = real
-    scores = word_scores(true, judge.read(images))
+    scores = word_scores(true, judge.read(images), GRAMMAR)
     assert scores["foreground"] == scores["background"] == 1
     assert scores["character"] > 0.97 and scores["weight"] > 0.93  # 0.998, 0.970: steps are few
     assert scores["size"] > 0.85 and scores["slant"] > 0.8
-    assert scores["three"] > 0.97 and scores["all"] <= min(scores[name] for name in PLACES)
+    assert scores["main"] > 0.97 and scores["all"] <= scores["main"]
 
 
 def test_the_judge_sees_a_wrong_colour_and_a_wrong_character(judge, real):
     images, true = real
     other = true.copy()
     other[:, FOREGROUND] = 1 + true[:, FOREGROUND] % 8
-    assert word_scores(other, judge.read(images))["foreground"] == 0
+    assert word_scores(other, judge.read(images), GRAMMAR)["foreground"] == 0
     rolled = np.roll(images, 1, axis=0)
-    seen = word_scores(true, judge.read(rolled))
-    assert seen["character"] < 0.5 and seen["background"] < 0.4 and seen["three"] < 0.05
+    seen = word_scores(true, judge.read(rolled), GRAMMAR)
+    assert seen["character"] < 0.5 and seen["background"] < 0.4 and seen["main"] < 0.05
 
 
 def test_the_judge_is_not_pleased_with_noise_or_with_a_blank(judge, rng):
@@ -48,18 +48,18 @@ def test_the_judge_is_not_pleased_with_noise_or_with_a_blank(judge, rng):
     noise = rng.uniform(-1, 1, (200, 32, 32, 3)).astype(np.float32)
     said = np.zeros((200, 6), int)
     said[:, [FOREGROUND, CHARACTER, BACKGROUND]] = rng.integers(1, 5, (200, 3))
-    assert word_scores(said, judge.read(noise))["three"] < 0.1
+    assert word_scores(said, judge.read(noise), GRAMMAR)["main"] < 0.1
 
 
 def test_scores_are_worked_out_by_hand():
     said = np.array([[1, 0, 0, 3, 4, 5], [0, 0, 2, 3, 0, 0]])
     seen = np.array([[2, 1, 1, 3, 4, 5], [1, 1, 2, 4, 9, 9]])
-    scores = word_scores(said, seen)
+    scores = word_scores(said, seen, GRAMMAR)
     assert scores["weight"] == 0 and np.isnan(scores["size"]) and scores["slant"] == 1
     assert scores["foreground"] == 0.5 and scores["character"] == 1
-    assert scores["three"] == 0.5 and scores["all"] == 0
+    assert scores["main"] == 0.5 and scores["all"] == 0
     said[0, 0] = 2
-    scores = word_scores(said, seen)  # size and slant of the first were not said
+    scores = word_scores(said, seen, GRAMMAR)  # size and slant of the first were not said
     assert scores["weight"] == 1 and scores["all"] == 0.5
 
 

@@ -1,7 +1,5 @@
 """Captions of glyphs, "a bold red 7 on blue": grammar, numbers, and images of which every word is true."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from npgan.data.glyphs import DIGITS
@@ -22,7 +20,6 @@ PALETTE = {
 # The places of a caption, in their order. In a row of whole numbers, one a place, 0 means left out.
 PLACES = ("weight", "size", "slant", "foreground", "character", "background")
 WEIGHT, SIZE, SLANT, FOREGROUND, CHARACTER, BACKGROUND = range(len(PLACES))
-SAID = (0.5, 0.5, 0.5, 0.9, 0.9, 0.9)  # how often a word that is true is said
 
 # Between the two bounds neither word is true of a glyph (see the labels of `glyphs`).
 SMALL, LARGE = 0.62, 0.68
@@ -38,6 +35,8 @@ class Grammar:
     Words before "on" may stand in any order; one that is left out means anything. Where the character is, "character"
     may stand in its place.
     """
+
+    places, main = PLACES, (FOREGROUND, CHARACTER, BACKGROUND)
 
     def __init__(self, characters: str = DIGITS, palette: dict[str, tuple[int, int, int]] = PALETTE):
         colours = tuple(palette)
@@ -125,72 +124,87 @@ class CaptionedGlyphs:
     """
 
     def __init__(self, ink: Images, grammar: Grammar, allowed: np.ndarray):
-        self.ink, self.grammar, self.combinations = ink, grammar, np.argwhere(allowed)  # M, 3
+        self.ink, self.grammar, self.allowed = ink, grammar, allowed
+        self.combinations = (
+            np.argwhere(allowed)[:, [1, 0, 2]] + 1
+        )  # M, 3: in the order of a row's last three places
         self.true = true_words(ink)
+        self._alike: dict[tuple, list[int]] = {}  # glyphs by the words that are true of them
+        for n, row in enumerate(self.true.tolist()):
+            self._alike.setdefault(tuple(row), []).append(n)
+        self._of = [np.flatnonzero(self.true[:, CHARACTER] == k + 1) for k in range(len(allowed))]
 
-    def draw(
-        self, count: int, rng: np.random.Generator, *, said: Sequence[float] | None = SAID, copies: int = 1
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Images (count * copies, H, W, 3), float32 in [-1, 1], and the rows (count * copies, 6) of their captions.
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (*self.ink.shape[:2], 3)
 
-        said: how often a true word is said, a number for each place. At least one is: else the character. None: all
-            are, and a 0 in size or slant means that neither of the two words is true.
+    def draw(self, count: int, rng: np.random.Generator, *, copies: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Images (count * copies, H, W, 3), float32 in [-1, 1], and the rows (count * copies, 6) of all true words.
+
         copies: so many different images of each caption, side by side.
         """
-        nothing = np.zeros((check_whole("count", count), len(PLACES)), int)
-        images, true = self.of(nothing, rng)
-        rows = true if said is None else np.where(rng.random(true.shape) < said, true, 0)
-        silent = ~rows.any(axis=1)
-        rows[silent, CHARACTER] = true[silent, CHARACTER]
-        if check_whole("copies", copies) > 1:
-            rows = np.repeat(rows, copies, axis=0)
-            images, _ = self.of(rows, rng, exact=said is None)
-        return images, rows
+        colour = self.combinations[rng.integers(len(self.combinations), size=check_whole("count", count))]
+        chosen = np.array([rng.choice(self._of[k - 1]) for k in colour[:, 1]])
+        true = self.true[chosen]
+        true[:, FOREGROUND:] = colour
+        true = np.repeat(true, check_whole("copies", copies), axis=0)
+        return self.paint(true, rng), true
 
-    def of(
-        self, rows: np.ndarray, rng: np.random.Generator, *, exact: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """An image of each caption, drawn from all that it is true of; and the rows of all words that are true.
+    def fill(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Rows (N, 6) in which words are left out -> rows of all words that are true of a glyph like that.
 
-        So the second says what a word that was left out may be. exact: a 0 does not mean left out, but that no word
-        is true, as in rows that were returned.
+        What was left out is drawn as often as it comes. A 0 that stays, in size or slant, means that neither of the
+        two words is true.
         """
-        chosen, true = np.empty(len(rows), int), np.empty_like(rows)
-        colour = self.combinations[:, [1, 0, 2]] + 1  # in the order of a row's last three places
-        have = self.true[:, [WEIGHT, SIZE, SLANT, CHARACTER]]
+        true, have = np.empty_like(rows), self.true[:, [WEIGHT, SIZE, SLANT, CHARACTER]]
         for n, row in enumerate(rows):
             wanted = row[FOREGROUND:]
-            fitting = np.flatnonzero(((wanted == 0) | (wanted == colour)).all(axis=1))
+            fitting = np.flatnonzero(((wanted == 0) | (wanted == self.combinations)).all(axis=1))
             if len(fitting):
-                true[n, FOREGROUND:] = colour[rng.choice(fitting)]
+                true[n, FOREGROUND:] = self.combinations[rng.choice(fitting)]
                 wanted = np.append(row[:FOREGROUND], true[n, CHARACTER])
-                fitting = np.flatnonzero((((wanted == 0) & (not exact)) | (wanted == have)).all(axis=1))
+                fitting = np.flatnonzero(((wanted == 0) | (wanted == have)).all(axis=1))
             if not len(fitting):
                 raise DataError(f"caption {self.grammar.write(row)!r}: no glyph of this set is like that")
-            chosen[n] = rng.choice(fitting)
-            true[n, :FOREGROUND] = self.true[chosen[n], :FOREGROUND]
+            true[n, :FOREGROUND] = self.true[rng.choice(fitting), :FOREGROUND]
+        return true
+
+    def paint(self, true: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """An image (H, W, 3) of a glyph, drawn among those alike, for each row (N, 6) of all true words."""
+        alike = true.copy()
+        alike[:, [FOREGROUND, BACKGROUND]] = 0
+        share = (
+            self.ink[[rng.choice(self._alike[tuple(row)]) for row in alike.tolist()]] + 1
+        ) / 2  # N, H, W, 1
         fore, back = (
             self.grammar.palette[true[:, place] - 1][:, None, None] for place in (FOREGROUND, BACKGROUND)
         )
-        share = (self.ink[chosen] + 1) / 2  # N, H, W, 1
-        return back + share * (fore - back), true
+        return back + share * (fore - back)
 
-    def wrong(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Rows of captions that are wrong in one word that was said, and so of no image that `rows` are true of.
+    def wrong(self, true: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Rows (6 N, 6): the captions wrong in their first word, all in their second, and so on; each in one word.
 
         Only combinations that are drawn are named: otherwise those held out would be known for being always wrong.
+        ValueError where there is none.
         """
-        rows = rows.copy()
-        colour = self.combinations[:, [1, 0, 2]] + 1
-        for row in rows:
-            place = rng.choice(np.flatnonzero(row))
-            if place < FOREGROUND:
-                row[place] = 3 - row[place]  # the other of two words
-                continue
-            others = (row[FOREGROUND:] == 0) | (row[FOREGROUND:] == colour)
-            others[:, place - FOREGROUND] = colour[:, place - FOREGROUND] != row[place]
-            row[place] = rng.choice(np.unique(colour[others.all(axis=1), place - FOREGROUND]))
-        return rows
+        rows = np.repeat(true[None], len(PLACES), axis=0)  # 6, N, 6
+        for place in (WEIGHT, SIZE, SLANT):
+            own = true[:, place]
+            rows[place, :, place] = np.where(
+                own > 0, 3 - own, rng.integers(1, 3, len(own))
+            )  # the other of two
+        fore, character, back = true[:, FOREGROUND:].T - 1
+        for place, own, others in (
+            (FOREGROUND, fore, self.allowed[character, :, back]),
+            (CHARACTER, character, self.allowed[:, fore, back].T),
+            (BACKGROUND, back, self.allowed[character, fore]),
+        ):
+            others = others.copy()  # N, words
+            others[np.arange(len(own)), own] = False
+            if not others.any(axis=1).all():
+                raise ValueError(f"allowed: some combination has no other beside it in its {PLACES[place]}")
+            rows[place, :, place] = 1 + (others * rng.random(others.shape)).argmax(axis=1)
+        return rows.reshape(-1, len(PLACES))
 
 
 def true_words(ink: Images) -> np.ndarray:

@@ -87,8 +87,8 @@ def read_folder(
             raise DataError(message)
         notes.append(message + "; left out")
     notes += _changes(folder, [found[path] for path in kept], size, channels)
-    labels, told = _classes(folder, kept)
-    return Images(pixels, labels, name=str(folder), notes=[*notes, *told])
+    labels, names, told = _classes(folder, kept)
+    return Images(pixels, labels, name=str(folder), notes=[*notes, *told], names=names)
 
 
 def _picture_files(folder: Path) -> tuple[list[str], list[str]]:
@@ -194,18 +194,18 @@ def _by(size: tuple[int, int]) -> str:
     return f"{size[0]}x{size[1]}"
 
 
-def _classes(folder: Path, paths: list[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    """(labels, notes): the class of a picture is the first folder on its path that is not that of all."""
+def _classes(folder: Path, paths: list[str]) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
+    """(labels, names, notes): the class of a picture is the first folder on its path that is not that of all."""
     places = [os.path.relpath(os.path.dirname(path), folder).split(os.sep) for path in paths]
     depth = len(os.path.commonprefix(places))
     if any(place == [os.curdir] or len(place) == depth for place in places):
-        return {}, []
+        return {}, [], []
     names = sorted({place[depth] for place in places})
     if len(names) > CLASSES:
-        return {}, [f"{folder}: {len(names):,} sub-folders, too many for classes ({CLASSES:,} at most)"]
+        return {}, [], [f"{folder}: {len(names):,} sub-folders, too many for classes ({CLASSES:,} at most)"]
     number = {name: k for k, name in enumerate(names)}
     some = ", ".join(f"{k} {name}" for k, name in enumerate(names[:10])) + (
         ", ..." if len(names) > 10 else ""
     )
     note = f"{folder}: the {len(names)} sub-folders are classes: {some}"
-    return {"class": np.array([number[place[depth]] for place in places])}, [note]
+    return {"class": np.array([number[place[depth]] for place in places])}, names, [note]

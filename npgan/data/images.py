@@ -26,6 +26,7 @@ class Images:
         never held in memory.
     labels: name -> array with n rows.     name: what error messages call the set.
     notes: what was done to make the set what it is, in sentences, one a line.
+    names: of the classes that labels["class"] numbers, where they have some.
     Raises DataError if the array cannot be used.
     """
 
@@ -35,8 +36,9 @@ class Images:
         labels: dict[str, np.ndarray] | None = None,
         name: str = "images",
         notes: Sequence[str] = (),
+        names: Sequence[str] = (),
     ):
-        self.name = name
+        self.name, self.names = name, tuple(names)
         self.notes = tuple(notes)
         self.pixels = _nhwc(pixels, name)
         self.labels = {key: np.asarray(value) for key, value in (labels or {}).items()}

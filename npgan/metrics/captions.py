@@ -17,6 +17,7 @@ from npgan.data.captions import (
     WEIGHT,
     Grammar,
 )
+from npgan.data.named import Names
 from npgan.metrics.samples import class_probabilities, train_classifier
 
 INK = 10  # pixels: so many are of a glyph's own colour, not mixed with that behind it
@@ -73,18 +74,30 @@ class Judge:
         return ((colours[:, None] - self.grammar.palette) ** 2).sum(axis=2).argmin(axis=1)
 
 
-def word_scores(said: np.ndarray, seen: np.ndarray) -> dict[str, float]:
+class ClassJudge:
+    """Reads the class off a picture, as Judge reads words: a classifier that learned from real images."""
+
+    def __init__(self, images: Images, rng: np.random.Generator, *, steps: int = 1500):
+        classes = images.labels["class"]
+        self.network = train_classifier(images, classes, int(classes.max()) + 1, rng, steps=steps)
+
+    def read(self, images: np.ndarray) -> np.ndarray:
+        """Pictures (N, H, W, C) in [-1, 1] -> rows (N, 1): 1 + the class that is seen in them."""
+        return 1 + class_probabilities(self.network, images).argmax(axis=1)[:, None]
+
+
+def word_scores(said: np.ndarray, seen: np.ndarray, grammar: Grammar | Names) -> dict[str, float]:
     """Shares of right words among those that were said, for each place; and of captions that are right.
 
-    said, seen: rows (N, 6). "three": character, foreground and background are right, as far as they were said. "all":
-    every word is. A place that no caption names is NaN.
+    said, seen: rows (N, places). "main": the words that must not be wrong (of glyphs: character and both colours) are
+    right, as far as they were said. "all": every word is. A place that no caption names is NaN.
     """
     right = (said == 0) | (said == seen)
     scores = {}
-    for place, name in enumerate(PLACES):
+    for place, name in enumerate(grammar.places):
         named = said[:, place] > 0
         scores[name] = float(right[named, place].mean()) if named.any() else float("nan")
-    scores["three"] = float(right[:, [FOREGROUND, CHARACTER, BACKGROUND]].all(axis=1).mean())
+    scores["main"] = float(right[:, list(grammar.main)].all(axis=1).mean())
     scores["all"] = float(right.all(axis=1).mean())
     return scores
 
