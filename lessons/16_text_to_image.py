@@ -11,7 +11,7 @@
 #     python lessons/16_text_to_image.py --resume --live                        # a window to type captions in
 #     python lessons/16_text_to_image.py --data my_pictures/                    # a folder of folders: "a cat"
 #
-# `16_ways_of_telling.py` compares ways of telling the players, and `16_second_stage.py` makes the pictures larger.
+# `16_ways_of_telling.py` compares ways of telling the two players at equal time.
 
 # %%
 import numpy as np
@@ -99,7 +99,8 @@ else:
 # being always wrong.
 #
 # Last, D's score sees *two* samples of one caption at a time (`PairScore`). A generator that draws the same picture
-# for a caption each time gives itself away there; alone, no picture shows it.
+# for a caption each time gives itself away there; alone, no picture shows it. (So the argument; what it is worth,
+# `16_ways_of_telling.py` measures.)
 
 # %%
 lesson.step("Two players who read")
@@ -271,9 +272,23 @@ lesson.picture(show.titled(show.image_grid(walked, 10, scale=scale), title), "wa
 # eight each. "main" means: character, foreground and background are all right; "all": every word that was said.
 #
 # That alone would praise a generator with one picture for each caption. So beside it stands the *diversity*: the mean
-# distance of two samples of one caption, as a part of that of two real pictures. Seed 0:
+# distance of two samples of one caption, as a part of that of two real pictures. Mean and spread of seeds 0 to 2:
 #
-# TABLE
+#                        weight        foreground    character   main          diversity
+#     real, held-out     100.0%        100.0%        99.8%       99.8%         1
+#     seen                92.1 +- 2.7   96.1 +- 0.6  99.7         95.8 +- 0.4  0.92 +- 0.03
+#     held-out            93.0 +- 2.5   94.7 +- 2.4  99.5         94.3 +- 2.2  0.91 +- 0.03
+#     held-out pairs      91.8 +- 2.4   96.1 +- 0.3  99.4         95.6 +- 0.5  0.91 +- 0.02
+#
+# (Background, size and slant: 99% and more.)
+#
+# Combinations that were never seen are drawn nearly as well as those that were, and so is a character in a colour
+# that it never had: the gap is no larger than the seeds make it. What goes wrong is a stroke that is too thick or too
+# thin, and ink with spots of another colour. In slant the samples are more often right than real pictures: the
+# generator draws what it is told more clearly than fonts do.
+#
+# MNIST's 10,000 test images with their labels (`--data`, "a 7"): by a classifier that is right on 97% to 99% of
+# unseen ones, 99.9%, 99.8% and 99.8% of the samples are of the class that was said, with a diversity of 0.92 to 0.97.
 
 # %%
 lesson.step("Is it what was said?")
@@ -318,15 +333,17 @@ for place, name in enumerate(grammar.places[1:], start=1):
 
 # %% [markdown]
 # ## Checks, or a verdict
+#
+# Beside each bound stands what was measured with seeds 0 to 2.
 
 # %%
 if lesson.shipped and AS_SHIPPED:
     for name in ("seen", "held-out", "held-out pairs"):
-        assert real_report[name]["main"] > 0.97, "the judge itself is not good enough"  # 0.99
+        assert real_report[name]["main"] > 0.97, "the judge itself is not good enough"  # 0.996 and more
     held = report["held-out"]
-    assert held["main"] > 0.9, "too few captions that were held out are drawn right"  # MEASURED
-    assert min(held[place] for place in PLACES) > 0.85, "one word is not obeyed"  # MEASURED
-    assert held["diversity"] > 0.7, "the samples of a caption are too much alike"  # MEASURED
+    assert held["main"] > 0.88, "too few captions that were held out are right"  # 0.919 to 0.962
+    assert min(held[place] for place in PLACES) > 0.85, "one word is not obeyed"  # 0.902 to 0.948
+    assert held["diversity"] > 0.7, "a caption's samples are too much alike"  # 0.88 to 0.93
     lesson.end()
 else:
     name, scores = [*report.items()][0]
