@@ -295,7 +295,8 @@ lesson.picture(figure, "remedies.png")
 # - **A bound on D's slope can be too tight.** The three rows that bound it are among the poorest in modes. In the
 #   units of the networks a mode is 0.0125 wide: with a slope of 1 D's logit can hardly change from its centre to its
 #   edge.
-# - **Quality alone deceives.** Three steps of D have more of it than any other row without coins, and 15 modes of 25. With fewer rounds it was worse: 82%, in two modes. Read by its quality it would have led the table.
+# - **Quality alone deceives.** Three steps of D have more of it than any other row without coins, and 15 modes of 25.
+#   With fewer rounds it was worse: 82%, in two modes. Read by its quality it would have led the table.
 # - **Packing of 4 learns slowly.** D has four points to understand at once. PacGAN's own figures (24.8 modes, 93.6%)
 #   took far longer.
 
