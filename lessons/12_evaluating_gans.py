@@ -215,13 +215,12 @@ lesson.picture(figure, "sets.png")
 #     shuffled        37.48    1.982       0.00    0.00     0.00      0.00  0.90
 #     one class       49.69    2.951       0.89    0.10     1.02      0.11  0.94
 #
-# Both distances put floor, GAN, Gaussian and noise in their order (with seeds 1 and 2, too, where the GAN has 1.5 and
-# 1.4). But see the ends: faultless digits of one class lie farther off than noise, and the GAN seems nearly perfect.
-# The two shares say what is wrong: `one class` is good (0.89) and lacks nine kinds of ten (0.10). `noisy` has all
-# kinds still, and few are good. The GAN has all kinds, too, and only a third of its digits lie among real ones: its
-# fault is another one than its distance says. On MNIST's digits a GAN of as many steps has 0.67, real ones 0.85. But
-# there the Gaussian has 0.93 and blurred digits have 0.99: what is usual in every feature lies among real images. No
-# score does alone.
+# Both distances put floor, GAN, Gaussian and noise in their order (with seeds 1 and 2, too). But see the ends:
+# faultless digits of one class lie farther off than noise, and the GAN seems nearly perfect. The two shares say what
+# is wrong: `one class` is good (0.89) and lacks nine kinds of ten (0.10). `noisy` has all kinds still, and few are
+# good. The GAN has all kinds, too, and only a third of its digits lie among real ones: its fault is another one than
+# its distance says. On MNIST's digits a GAN of as many steps has 0.67, real ones 0.85. But there the Gaussian has
+# 0.93 and blurred digits have 0.99: what is usual in every feature lies among real images. No score does alone.
 #
 # (If *every* image is under strong noise, recall falls, too, from 0.91 to 0.52 at a deviation of 1: nothing is known
 # again.)
