@@ -3,11 +3,9 @@
 from answers import Answers
 
 answers = Answers("16_ways_of_telling")
-WAY = '"auxiliary classifier": Way("classifier", wrong="none", pairs=False)'
-ONLY = {'WAYS = {\n    "lesson 16": Way(),': f"WAYS = {{{WAY}}}\nOTHERS = {{"}  # the others are left alone
 
 answers.exercise(1, "Words count less")
-found = answers.lesson({"READS = 1.0  #": "READS = 0.3  #"} | ONLY)["results"]["auxiliary classifier"]
+found = answers.lesson({"READS = 1.0  #": "READS = 0.3  #"})["results"]["auxiliary classifier"]
 answers.between("main", found["main"], 0, 0.8, full=True)
 answers.between("diversity", found["diversity"], 0.3, 1.2, full=True)
 
