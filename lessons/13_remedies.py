@@ -286,8 +286,8 @@ lesson.picture(figure, "remedies.png")
 # - **In so short a time most remedies do not help.** A plain game with a good start (first kinks spread over the
 #   plane, a falling rate) finds 23 of 25 modes, and hardly any remedy finds more than the seeds make it vary. What a
 #   remedy costs when it is not needed stands in the column "rounds".
-# - **Penalties even out, and slow down.** The shares are more even (KL 0.41 to 0.48, plain 0.60), the quality is
-#   lower (15% to 20%, plain 27%), and a round costs up to a quarter more. They pay later: `13_mode_collapse.py` gives
+# - **R1 and R2 even out, and slow down.** The shares are more even (KL 0.41 to 0.48, plain 0.60), the quality is
+#   lower (15% to 20%, plain 27%), and a round costs 26% to 37% more. They pay later: `13_mode_collapse.py` gives
 #   the last row 5,000 rounds, and it reaches 25 modes and 96% or more, where the plain game stays at 40% or below.
 # - **Coins are worth most.** No other row comes near their quality. The fault was not only in the game, but in asking
 #   a continuous G to tear a round cloud to pieces. They need their rounds: with a third fewer, on a busier machine,
@@ -306,7 +306,7 @@ assert all(np.isfinite(rows[:, [0, 1, 3]]).all() for rows in results.values())
 if not args.quick and len(MIXTURE.centres) == 25:
     means = {name: rows.mean(axis=0) for name, rows in results.items()}
     assert means["plain"][0] >= 15, f"plain: {means['plain'][0]} modes"  # 19 to 25
-    assert means["coins"][1] > means["plain"][1] + 0.1, "coins do not help"  # 96%, 27%
+    assert means["coins"][1] > means["plain"][1] + 0.1, "coins do not help"  # 96% and 27%
     assert means["coins"][2] < means["plain"][2], "coins do not make the shares more even"  # 0.12 and 0.60
 lesson.end()
 
