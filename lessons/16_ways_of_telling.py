@@ -303,8 +303,8 @@ lesson.picture(figure, "ways.png")
 #   An auxiliary classifier finds the words, more slowly, and its samples are more alike.
 # - **Wrong captions make a fifth more captions right.** Whether there is one, or one for each word, cannot be told
 #   apart in a minute.
-# - **Pairs do not pay in a minute.** Without them more captions are right, and the samples are no less different.
-#   Nor over lesson 16's whole time (220 s, seed 0): 97.0% are right without them, but the diversity is 0.70; with them,
+# - **Pairs do not pay in a minute.** Without them more captions are right, and the samples are no less different. Nor
+#   over lesson 16's whole time (220 s, seed 0): 97.0% are right without them, but the diversity is 0.70; with them,
 #   lesson 16 has 95% and 0.88. So pairs buy diversity, and only later.
 
 # %%
