@@ -250,7 +250,7 @@ def test_a_caption_can_be_learned(rng):
 
 @pytest.mark.parametrize("pairs", [True, False])
 def test_rounds_on_the_device_give_numpys_numbers(cupy, leeway, pairs):
-    """Three uploads a round: images, noise, words. It waits in each pass of an Embedding alone, for the range."""
+    """Three uploads a round: images, noise, words."""
     problems, found = [], {}
     for device in DEVICES:
         rng = np.random.default_rng(1)
@@ -262,7 +262,7 @@ def test_rounds_on_the_device_give_numpys_numbers(cupy, leeway, pairs):
         for number in range(3):
             images, words = told(rng, 4, 2)
             noise = rng.standard_normal((4, 4), dtype=np.float32)
-            with watched(problems, f"{device}, round {number}", uploads=3, synchronisations=6):
+            with watched(problems, f"{device}, round {number}", uploads=3):
                 words = to_device(words, device)
                 real = [to_device(images.astype(np.float32), device), words]
                 fake = generator.forward([to_device(noise, device), words[:4]])

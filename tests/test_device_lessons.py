@@ -27,7 +27,8 @@ GO_ON = {"11_trade_off", "11_search"}  # from what 11_conv_inpainting has traine
 UPLOADS = {
     "07_whole_game": 2,
     "09_conv_gan": 3,
-}  # a step: the batch (in lesson 9 its kinds, too) and the noise
+    "16_text_to_image": 3,
+}  # a step: the batch and the noise; in lesson 9 the kinds, in lesson 16 the words
 MOST_UPLOADS = 6  # of any other lesson: two batches, say, with a mask and noise for each
 
 

@@ -81,7 +81,7 @@ def test_a_lesson_has_the_groups_of_flags_that_it_asks_for(make):
 
 def test_the_help_names_the_defaults(make, capsys):
     groups = dict(steps=60, quick_steps=3, data="photo", device=True, live=True, ranks=True)
-    groups |= dict(resume=True, generate=True, repair=True)
+    groups |= dict(resume=True, generate=True, repair=True, draw=True)
     assert groups.keys() - {"quick_steps"} == GROUPS.keys()
     with pytest.raises(SystemExit) as end:
         make("--help", **groups)

@@ -20,7 +20,8 @@ class Embedding(Layer):
     too, where `dweight[x] += dy` keeps any one of the gradients that share a row. A whole number has no gradient:
     backward returns None, so an Embedding comes first in a network.
 
-    weight (count, width) is drawn from N(0, 1). On a GPU each forward pass waits once, to check the range.
+    weight (count, width) is drawn from N(0, 1). A number out of range is a ValueError. On a GPU, where to look at the
+    numbers would be to wait for them, its row is NaN instead.
     """
 
     def __init__(self, count: int, width: int, *, rng: np.random.Generator | None = None):
@@ -30,9 +31,12 @@ class Embedding(Layer):
         self.weight = Parameter(rng.standard_normal((count, width)).astype(np.float32))
 
     def forward(self, x: Array, train: bool = True) -> Array:
-        self._check_numbers(x)
+        known = self._check_numbers(x)
         numbers = x.astype(np.int64)  # N or N, L; a copy
-        return self.remember(train, self.weight.value[numbers], numbers)  # ..., width
+        rows = self.weight.value[numbers % self.count]  # ..., width
+        if array_module(x) is not np:
+            rows = array_module(x).where(known[..., None], rows, rows.dtype.type(np.nan))
+        return self.remember(train, rows, numbers)
 
     def backward(self, dy: Array) -> None:
         (numbers,) = self.recall(dy)
@@ -41,7 +45,8 @@ class Embedding(Layer):
             one_hot = (numbers.reshape(-1, 1) == everything).astype(dy.dtype)  # N*L, count
             self.weight.grad += matmul(one_hot.T, dy.reshape(-1, self.width))
 
-    def _check_numbers(self, x: Array) -> None:
+    def _check_numbers(self, x: Array) -> Array:
+        """Refuse what is no number of a row; on a GPU say which are one, like x."""
         try:
             device = backend.device_of(x)
         except TypeError as error:
@@ -57,8 +62,10 @@ class Embedding(Layer):
             raise ValueError(f"Embedding: input has {x.ndim} axes, wanted 1 or 2 (shape {tuple(x.shape)})")
         if 0 in x.shape:
             raise ValueError(f"Embedding: input is empty (shape {tuple(x.shape)})")
-        if (x.astype(np.uint64) >= self.count).any():  # as an unsigned number, -1 is the largest there is
+        known = x.astype(np.uint64) < self.count  # as an unsigned number, -1 is the largest there is
+        if device == "numpy" and not known.all():
             raise ValueError(
                 f"Embedding: input has numbers from {int(x.min())} to {int(x.max())}, "
                 f"wanted 0 to {self.count - 1}"
             )
+        return known
