@@ -89,25 +89,27 @@ class Trained(NamedTuple):
         return average.layer
 
 
-def trained_by(name: str, training: str, folder: str | Path | None, out: Path) -> Trained:
-    """What lesson `name` has trained: of its training `training` the last checkpoint.
+def trained_by(name: str, training: str | None, folder: str | Path | None, out: Path) -> Trained:
+    """What lesson `name` has trained: of its training `training` the last checkpoint (None: it has but one).
 
     folder: where that lesson wrote; None: the folder `name` beside `out`, this lesson's own. Raises DataError, in
     one line that says what to run first, where there is none or the training did not come to its end.
     """
     above = Path(folder) if folder is not None else out.absolute().parent / name
     first = f"run python lessons/{name}.py --out {above}"
-    found = {path: checkpoint.load(path, {}) for path in checkpoint.in_folder(above / training)}
+    where, steps = (above / training, "training_steps") if training else (above, "steps")
+    found = {path: checkpoint.load(path, {}) for path in checkpoint.in_folder(where)}
     if not found:
-        raise DataError(f"{above}: holds no {training}, which this lesson goes on from; {first} first")
-    ends = [path for path, it in found.items() if it.step == it.settings.get("training_steps")]
-    if not ends:
-        raise DataError(f"{above / training}: this training was interrupted; {first} --resume first")
-    if len(ends) > 1:  # an earlier run in the same folder had other steps
         raise DataError(
-            f"{above / training}: holds the ends of several runs, {ends[0]} and {ends[1]}; keep one"
+            f"{above}: holds no {training or 'checkpoint'}, which this lesson goes on from; {first} first"
         )
+    ends = [path for path, it in found.items() if it.step == it.settings.get(steps)]
+    if not ends:
+        raise DataError(f"{where}: this training was interrupted; {first} --resume first")
+    if len(ends) > 1:  # an earlier run in the same folder had other steps
+        raise DataError(f"{where}: holds the ends of several runs, {ends[0]} and {ends[1]}; keep one")
     path, settings = ends[0], found[ends[0]].settings
     if settings.get("lesson") != name or settings.get("training") != training:
-        raise DataError(f"{path}: is of {settings.get('lesson')!r}, wanted the {training} of {name!r}")
+        of = f"the {training} of {name!r}" if training else repr(name)
+        raise DataError(f"{path}: is of {settings.get('lesson')!r}, wanted {of}")
     return Trained(path, settings)

@@ -176,10 +176,12 @@ class CaptionedGlyphs:
         share = (
             self.ink[[rng.choice(self._alike[tuple(row)]) for row in alike.tolist()]] + 1
         ) / 2  # N, H, W, 1
-        fore, back = (
-            self.grammar.palette[true[:, place] - 1][:, None, None] for place in (FOREGROUND, BACKGROUND)
-        )
+        fore, back = self.colours(true)[:, :, None, None].swapaxes(0, 1)  # each N, 1, 1, 3
         return back + share * (fore - back)
+
+    def colours(self, true: np.ndarray) -> np.ndarray:
+        """Foreground and background (N, 2, 3), in [-1, 1], of rows (N, 6) in which both are said."""
+        return self.grammar.palette[true[:, [FOREGROUND, BACKGROUND]] - 1]
 
     def wrong(self, true: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Rows (6 N, 6): the captions wrong in their first word, all in their second, and so on; each in one word.

@@ -65,6 +65,10 @@ class NamedImages:
         """An image of the class that each row (N, 1) names."""
         return self.images[np.array([rng.choice(self._of[k - 1]) for k in rows[:, 0]])]
 
+    def colours(self, rows: np.ndarray) -> np.ndarray:
+        """Foreground and background (N, 2, 1) of images of one channel: white and black."""
+        return np.tile(np.float32([[[1.0], [-1.0]]]), (len(rows), 1, 1))
+
     def wrong(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Rows (N, 1) of other classes, each as likely."""
         there = np.array(list(self._of))
