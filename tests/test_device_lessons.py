@@ -23,7 +23,12 @@ LESSONS = {
     for path in sorted((ROOT / "lessons").glob("[0-9]*.py"))
     if "device=True" in (text := path.read_text()) and ("Run(" in text or "Series(" in text)
 }
-GO_ON = {"11_trade_off", "11_search"}  # from what 11_conv_inpainting has trained
+# Lessons that go on from what another has trained, and that other.
+GO_ON = {
+    "11_trade_off": "11_conv_inpainting",
+    "11_search": "11_conv_inpainting",
+    "16_twice_the_size": "16_text_to_image",
+}
 UPLOADS = {
     "07_whole_game": 2,
     "09_conv_gan": 3,
@@ -33,15 +38,16 @@ MOST_UPLOADS = 6  # of any other lesson: two batches, say, with a mask and noise
 
 
 def test_the_lessons_that_train_on_the_device_are_found():
-    assert UPLOADS.keys() | GO_ON | {"11_conv_inpainting", "11_own_picture"} <= LESSONS.keys()
+    assert UPLOADS.keys() | GO_ON.keys() | {*GO_ON.values(), "11_own_picture"} <= LESSONS.keys()
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The folder of a run of lesson 11 on the host."""
-    folder = tmp_path_factory.mktemp("trained")
-    run_lesson(LESSONS["11_conv_inpainting"], "auto", folder)
-    return folder
+    """The folders of runs on the host of the lessons from which others go on."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in sorted({*GO_ON.values()})}
+    for name, folder in folders.items():
+        run_lesson(LESSONS[name], "auto", folder)
+    return folders
 
 
 class Watch:
@@ -102,7 +108,7 @@ def run_lesson(path, device, folder, *flags):
 def test_lesson_gives_the_figures_of_numpy_with_two_uploads_a_step_and_no_waiting(
     cupy, leeway, tmp_path, capsys, name, request
 ):
-    flags = ["--trained", str(request.getfixturevalue("trained"))] if name in GO_ON else []
+    flags = ["--trained", str(request.getfixturevalue("trained")[GO_ON[name]])] if name in GO_ON else []
     capsys.readouterr()
     host = run_lesson(LESSONS[name], "auto", tmp_path / "numpy", *flags)
     printed = capsys.readouterr()
