@@ -1,0 +1,34 @@
+"""Answers for lesson 16, second stage: no game, a cloud that costs nothing, a teacher less."""
+
+from answers import Answers
+
+answers = Answers("16_twice_the_size")
+base = answers.lesson({}, *(() if answers.args.quick else ("--steps", "1200")), script="16_text_to_image")
+short = ("--trained", str(base["args"].out), *(() if answers.args.quick else ("--steps", "400")))
+
+
+def told(names: dict) -> dict[str, float]:
+    return names["report"]["second stage"]
+
+
+shipped = answers.lesson({}, *short)
+for who in ("bicubic", "second stage"):
+    scores = shipped["report"][who]
+    answers.between(f"as shipped, {who}: Frechet distance", scores["frechet"], 0.2, 3, full=True)
+    answers.between(f"as shipped, {who}: main", scores["main"], 0.5, 1, full=True)
+
+answers.exercise(1, "No game")
+found = told(answers.lesson({"GAME = 1.0  #": "GAME = 0.0  #"}, *short))
+answers.between("Frechet distance", found["frechet"], 0.2, 3, full=True)
+answers.between("main", found["main"], 0.8, 1, full=True)
+
+answers.exercise(2, "A cloud that costs nothing")
+names = answers.lesson({"DIVERGENCE = 0.02  #": "DIVERGENCE = 0.0  #"}, *short)
+last = {name: run["run"].history["divergence"][-1] for name, run in (("0.02", shipped), ("0", names))}
+answers.between("divergence at 0.02", last["0.02"], 0, 5, full=True)
+answers.between("divergence at 0", last["0"], 20, 2000, full=True)
+answers.between("Frechet distance", told(names)["frechet"], 0.2, 3, full=True)
+
+answers.exercise(3, "Without real pictures that were made small")
+found = told(answers.lesson({"NEAR = 10.0  #": "NEAR = 0.0  #"}, *short))
+answers.between("Frechet distance", found["frechet"], 0.2, 10, full=True)
