@@ -42,6 +42,7 @@ SHOWN = {
     "14_remedies": "14_remedies/costs.png",
     "15": "15_bug_gallery/the_balance.png",
     "16": "16_text_to_image/samples.png",
+    "16_twice_the_size": "16_twice_the_size/samples.png",
     "16_ways_of_telling": "16_ways_of_telling/samples.png",
     "19_autoencoders": "19_autoencoders/betas.png",
     "19_clustering": "19_clustering/plane.png",
