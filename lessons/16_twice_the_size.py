@@ -96,7 +96,9 @@ captions, asked = read_captions(args.draw, grammar) if args.draw else ([], np.ze
 #
 # So nearby codes mean nearly the same, and there are no gaps between captions. The divergence keeps the cloud from
 # shrinking to a point. In one public version a ReLU stands behind mean and log variance: there no mean is negative
-# and no deviation below 1.
+# and no deviation below 1. Watch the divergence: it falls from about 200 to 0.01 nats. A cloud that is N(0, 1),
+# whatever the caption, says nothing, so this second stage has learned not to listen: what is said besides the
+# colours, the ink has said already. (Exercise 2: does it listen where it costs nothing?)
 
 # %%
 lesson.step("The second")
@@ -267,7 +269,21 @@ lesson.picture(show.titled(show.image_grid(np.concatenate(bands), 8), name, rows
 # Scores: the judge of lesson 16, which has now learned from glyphs of this size; and the Frechet distance (lesson 12)
 # of 1,200 pictures from real ones, by the features of a classifier of real pictures. The same captions for all.
 #
-# TABLE
+# Seeds 0 to 2, each on the first stage of the same seed, mean and spread:
+#
+#                     Frechet        main           all words      diversity
+#     real pictures   0.24 +- 0.02   99.8 +- 0.4%   98.0 +- 0.4%   1
+#     bicubic         0.71 +- 0.03   90.6 +- 2.3%   86.7 +- 1.7%   0.83 +- 0.02
+#     repainted       0.93 +- 0.13   99.5 +- 0.2%   98.2 +- 0.5%   0.76 +- 0.01
+#     second stage    0.46 +- 0.02   99.8 +- 0.0%   99.6 +- 0.2%   0.92 +- 0.01
+#
+# Colours were most of what was wrong, and repainting mends them: nearly all captions are right then. But it blurs
+# more than bicubic does, and the distance grows. The second stage gives sharp edges to both ends: it is nearer to
+# real pictures than bicubic in each seed (0.44, 0.46 and 0.48 against 0.74, 0.69 and 0.70), half of the way to the
+# floor, and its samples of one caption differ more. A stroke that is broken in the first picture stays broken.
+#
+# (An earlier one learned the colours, too, and had no real pictures made small: after six minutes it was no better
+# than bicubic, 0.81, and fewer captions were right.)
 
 # %%
 count = 10 if args.quick else 150
@@ -296,10 +312,14 @@ for who, images in sets.items():
 # %%
 second, enlarged = report["second stage"], report["bicubic"]
 if lesson.shipped and AS_SHIPPED and first.settings["steps"] >= 4200 and whole:
-    assert report["real"]["main"] > 0.97, "the judge itself is not good enough"  # REAL
-    assert second["frechet"] < 0.8 * enlarged["frechet"], "no nearer to real pictures than bicubic"  # RATIO
-    assert second["main"] > enlarged["main"], "fewer captions are right than with bicubic"  # MAIN
-    assert second["diversity"] > 0.7, "a caption's samples are too much alike"  # DIV
+    assert report["real"]["main"] > 0.97, "the judge itself is not good enough"  # 0.993 and more
+    assert second["frechet"] < 0.8 * enlarged["frechet"], (
+        "no nearer to real pictures than bicubic"
+    )  # 0.59 to 0.69
+    assert second["main"] > enlarged["main"], (
+        "fewer captions are right than with bicubic"
+    )  # 0.998 and 0.889 to 0.932
+    assert second["diversity"] > 0.7, "a caption's samples are too much alike"  # 0.91 to 0.93
     lesson.end()
 else:
     lesson.end(
