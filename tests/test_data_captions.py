@@ -127,6 +127,14 @@ def test_what_is_held_out(grammar):
     assert seen.any(axis=(1, 2)).all() and seen.any(axis=(0, 2)).all() and seen.any(axis=(0, 1)).all()
 
 
+@pytest.mark.parametrize("characters", [DIGITS, DIGITS + UPPERCASE, DIGITS + UPPERCASE + LOWERCASE])
+def test_each_combination_that_is_seen_has_another_beside_it(characters):
+    for seed in range(20):
+        seen = Grammar(characters).kinds(seed) == SEEN
+        for axis in range(3):
+            assert 1 not in seen.sum(axis=axis)
+
+
 def test_every_word_is_true_of_what_is_painted(ink, rng):
     kinds = FEW.kinds()
     source = CaptionedGlyphs(ink, FEW, kinds == SEEN)

@@ -109,6 +109,9 @@ class Grammar:
         kinds[np.random.default_rng(seed).random(kinds.shape) < 0.2] = HELD_OUT
         kinds[np.arange(characters), (3 * np.arange(characters) + 2) % colours] = HELD_OUT_PAIR
         kinds[:, np.arange(colours), np.arange(colours)] = ALIKE
+        for axis in range(3):  # where only one would be left to see, none is held out: `wrong` needs another
+            few = (kinds == SEEN).sum(axis=axis, keepdims=True) < 2
+            kinds[few & (kinds == HELD_OUT)] = SEEN
         return kinds
 
     def _known(self) -> str:
