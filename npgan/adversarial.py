@@ -173,9 +173,11 @@ def penalise(discriminator: Layer, x: Array, penalty: Callable[[Array], Loss]) -
     (`Layer.tangent`). The gradient of this output by the weights is an ordinary backward pass. Biases get none,
     for g does not depend on them. Exact for the layers that have a tangent pass; checked against finite
     differences of the penalty. It costs about as much as a step on real and generated samples.
+
+    Where D has MinibatchStandardDeviation, g is the gradient with the batch's deviation held constant.
     """
     xp = array_module(x)
-    with discriminator.held():
+    with discriminator.held(inference=True):
         logits = discriminator.forward(x)
         g = discriminator.backward(xp.ones_like(logits))
     value, v = penalty(g)
