@@ -71,18 +71,20 @@ class Now(NamedTuple):
 class Plan:
     """So many rounds for each size, in order: Plan({4: 500, 8: 500, 16: 800}).
 
-    In the first half of a stage alpha rises in even steps from near 0 to 1, then it stays (appendix A.1 of the
-    paper). The first stage has nothing to fade from.
+    In the first half of a stage (`fading`, a part of it) alpha rises in even steps from near 0 to 1, then it stays
+    (appendix A.1 of the paper). The first stage has nothing to fade from.
     """
 
-    def __init__(self, rounds: Mapping[int, int]):
+    def __init__(self, rounds: Mapping[int, int], fading: float = 0.5):
+        if not 0 <= fading <= 1:
+            raise ValueError(f"Plan: fading must be in [0, 1], got {fading!r}")
         if any(count < 1 for count in rounds.values()):
             raise ValueError(f"Plan: wanted at least 1 round for each size, got {dict(rounds)}")
         if list(rounds) != sizes(max(rounds)):
             raise ValueError(
                 f"Plan: wanted rounds for {sizes(max(rounds))} in this order, got {list(rounds)}"
             )
-        self.rounds = dict(rounds)
+        self.rounds, self.fading = dict(rounds), fading
 
     @property
     def total(self) -> int:
@@ -93,7 +95,7 @@ class Plan:
         """The size and alpha of the round after `done` rounds; after the last one the whole network."""
         for size, count in self.rounds.items():
             if done < count:
-                fading = count // 2 if size > SMALLEST else 0
+                fading = int(self.fading * count) if size > SMALLEST else 0
                 return Now(size, min(1.0, (done + 1) / fading) if fading else 1.0)
             done -= count
         return Now(size, 1.0)

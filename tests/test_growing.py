@@ -126,6 +126,8 @@ def test_alpha_rises_over_the_first_half_of_each_stage_but_the_first():
     assert found[3:11] == [Now(8, alpha) for alpha in (0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0)]
     assert found[11:] == [Now(16, alpha) for alpha in (0.5, 1.0, 1.0, 1.0)]
     assert plan.at(plan.total) == plan.at(99) == Now(16, 1.0) and plan.total == 15
+    assert Plan({4: 1, 8: 4}, fading=0.0).at(1) == Now(8, 1.0)
+    assert Plan({4: 1, 8: 4}, fading=1.0).at(1) == Now(8, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +136,7 @@ def test_alpha_rises_over_the_first_half_of_each_stage_but_the_first():
         (lambda: growing.sizes(48), "growing: images must have 8, 16, 32, 64, ... pixels a side, got 48"),
         (lambda: growing.sizes(4), "growing: images must have 8, 16, 32, 64, ... pixels a side, got 4"),
         (lambda: Plan({4: 3, 16: 3}), r"Plan: wanted rounds for [4, 8, 16] in this order, got [4, 16]"),
+        (lambda: Plan({4: 3, 8: 2}, fading=2), "Plan: fading must be in [0, 1], got 2"),
         (lambda: Plan({4: 3, 8: 0}), "Plan: wanted at least 1 round for each size, got {4: 3, 8: 0}"),
         (
             lambda: players()[0].grow(Now(32, 1.0)),

@@ -1,0 +1,355 @@
+# %% [markdown]
+# # Lesson 17. Growing: small images first
+#
+# An image of 64 x 64 is hard to draw: colours, places, shapes and edges, all at once. So let both networks begin with
+# 4 x 4 pixels, where an image is little more than a colour, and let them grow: 8 x 8, 16 x 16, each time with one
+# more block. That is Karras et al. 2018, "ProGAN"; it is the first of the remedies that lesson 14 lists. It drew the
+# first sharp faces of 1,024 pixels, in days on GPUs. Does it pay at 64 pixels, in minutes on a processor? Lesson 9's
+# network, sized for 64 pixels, gets as many seconds, and both are measured as they learn.
+#
+# Without flags it learns coloured digits in 20 fonts. `--data photo` takes crops of a photograph, `--data
+# my_pictures/` a folder with pictures of any size.
+
+# %%
+import time
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from npgan import data, growing, losses, networks, show, verdict
+from npgan.adversarial import discriminator_step, generator_step, r1, wgan_gp
+from npgan.backend import to_device
+from npgan.errors import DataError
+from npgan.layers.resize import repeat
+from npgan.lesson import Lesson
+from npgan.metrics import scores
+from npgan.metrics.features import WIDTH as FEATURES
+from npgan.metrics.features import features, train_extractor
+from npgan.metrics.pyramid import pyramid_distances
+from npgan.metrics.samples import generate
+from npgan.optim import Adam, MovingAverage, linear_decay
+from npgan.series import Series
+
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson(
+    "17_progressive_growing",
+    "Growing: small images first",
+    FLAGS,
+    steps=4060,
+    quick_steps=20,
+    data="glyphs",
+    device=True,
+    resume=True,
+)
+args, rng = lesson.args, lesson.rng
+
+# %% [markdown]
+# ## Settings
+#
+# What the exercises change. The rounds are those of a full run; `--steps` makes all of them fewer.
+
+# %%
+ROUNDS = {4: 1000, 8: 950, 16: 1150, 32: 600, 64: 360}  # by the size of the images
+PLAIN_ROUNDS = 520  # of lesson 9's network: about as many seconds
+FADING = 0.5  # the part of a stage in which its new blocks come in
+LOSS = "R1"  # or "WGAN-GP"
+RATE = 1e-2
+LATENT, BATCH, PLAIN_BATCH = 64, 16, 64
+EVERY, GAMMA = 4, 0.3  # R1 in each fourth round, and four times as strong (Karras et al. 2020, appendix B)
+
+# %% [markdown]
+# ## The images, and two rulers
+#
+# The first ruler is lesson 12's: the *Frechet distance* between samples and images that nobody trains on, by 64
+# features of a small classifier. It needs more than 64 images held out, and is left out where there are fewer. The
+# second one is of this paper (section 5): the *sliced Wasserstein distance* (lesson 9) of pieces of 7 x 7 pixels, at
+# each level of a *Laplacian pyramid*, which holds what an image loses when it is made half as large. The level of 64
+# pixels has edges and noise, that of 16 places and colours (`npgan/metrics/pyramid.py`). Each ruler stands beside its
+# floor, the distance of other real images.
+
+# %%
+lesson.step("The images, and two rulers")
+wanted = {"size": args.size or 64, "channels": args.channels, "seed": args.seed}
+if args.data == "glyphs":
+    wanted["channels"] = args.channels or 3
+images = data.load(args.data, count=500 if args.quick else 10_000, **wanted)
+try:
+    SIZES = growing.sizes(images.shape[0])
+except ValueError as error:
+    raise DataError(f"{images.name}: {error} (--size)") from None
+SIZE, COLOURS = SIZES[-1], images.shape[2]
+held = max(1, min(1000, len(images) // 6))
+train, held_out = images.split(held, np.random.default_rng(args.seed))
+real, others = held_out[:], train[: min(held, len(train))]
+key = next((name for name in ("character", "class") if name in train.labels), None)
+labels = train.labels[key] if key else None
+extractor = train_extractor(train, labels, seed=args.seed, steps=10 if args.quick else 300)
+real_features = features(extractor, real)
+LEVELS = 30 if args.quick else 500  # images that the second ruler looks at
+fixed = np.random.default_rng(9).standard_normal((max(held, 16), LATENT), dtype=np.float32)
+
+
+def measure(sample):
+    """The distances of samples (N, H, W, C) from unseen real images, by name; "frechet" where there are enough."""
+    found = {}
+    if held > FEATURES:
+        found["frechet"] = scores.frechet(real=real_features, generated=features(extractor, sample))
+    few = min(LEVELS, len(sample), held)
+    levels = pyramid_distances(real=real[:few], generated=sample[:few])
+    return found | {f"{height} pixels": distance for height, distance in levels.items()}
+
+
+if len(others) < held:
+    raise DataError(f"{images.name}: wanted 3 images or more, got {len(images)}")
+floor = measure(others)
+print(f"{len(train)} images of {SIZE} x {SIZE} to learn from, {held} held out")
+print("real images against real ones: " + ", ".join(f"{name} {value:.3f}" for name, value in floor.items()))
+rows = [
+    np.repeat(np.repeat(growing.shown(real[:12], growing.Now(s, 1.0)), SIZE // s, 1), SIZE // s, 2)
+    for s in SIZES
+]
+pixels = show.image_grid(np.concatenate(rows), len(rows[0]))
+lesson.picture(show.titled(pixels, "real images, as D sees them", rows=[f"{s}" for s in SIZES]), "real.png")
+
+# %% [markdown]
+# ## Networks that grow
+#
+# All blocks are there from the start, by name, and sleep until their time has come: no block is built anew, and what
+# has learned goes on, with its weights, its optimiser's moments, its average (`npgan/growing.py`). A new block comes
+# in slowly. While it *fades in*, the generator's image is a blend of the old one, made twice as large, and the new
+# one, and the discriminator's features are blended the other way round:
+#
+#     image    = (1 - alpha) * doubled(to_rgb_8(h)) + alpha * to_rgb_16(body_16(h))
+#     features = (1 - alpha) * from_rgb_8(halved(x)) + alpha * body_16(from_rgb_16(x))
+#
+# alpha rises from 0 to 1 in the first half of each stage. It is a function of the number of rounds, so a run that was
+# stopped within a fade goes on with the right one (`--resume`). Real images get the same blend: else D would know
+# them by their sharpness alone.
+#
+# Three more things of the paper. *Pixel normalisation* in G: the features of a pixel are divided by their root mean
+# square. The *minibatch standard deviation* in D's last block: one more feature says how much the images of a batch
+# differ, so D sees when G draws the same again and again. And the *equalised learning rate*: all weights are drawn
+# from N(0, 1) and multiplied by a constant, sqrt(2 / inputs), each time they are used. So Adam's steps, which have the
+# same length for all, mean the same for all.
+#
+# And one mistake that nobody warns of: a single Adam counts its rounds for all. It makes up for moments that start at
+# zero, but only in its own first rounds. A block that comes in later would move ten times too far in its first
+# step. So each block has an Adam of its own.
+
+# %%
+lesson.step("Networks that grow")
+generator = growing.GrowingGenerator(SIZE, COLOURS, LATENT, rng).to(args.device)
+discriminator = growing.GrowingDiscriminator(SIZE, COLOURS, rng).to(args.device)
+part = args.steps / sum(ROUNDS.values())
+plan = growing.Plan({s: max(2, round(part * ROUNDS.get(s, ROUNDS[64]))) for s in SIZES}, FADING)
+for size, count in plan.rounds.items():
+    for network in (generator, discriminator):
+        network.grow(growing.Now(size, 1.0))
+    ours = [
+        sum(p.value.size for n in net.in_play() for p in net.blocks[n].parameters())
+        for net in (generator, discriminator)
+    ]
+    print(f"{size:>4} pixels: {count:5} rounds, weights in play {ours[0]:,} in G and {ours[1]:,} in D")
+
+
+def drift(logits, target):
+    """The loss of WGAN with the paper's drift: real logits are kept near 0, for only differences matter to it."""
+    value, dlogits = losses.wasserstein(logits, target)
+    if target == 0:
+        return value, dlogits
+    return value + 1e-3 * (logits * logits).mean(), dlogits + 2e-3 / logits.size * logits
+
+
+# D's loss, G's loss, D's penalty, and in which rounds it is paid.
+GAMES = {
+    "R1": (losses.binary_cross_entropy, losses.binary_cross_entropy, r1(EVERY * GAMMA), EVERY),
+    "WGAN-GP": (drift, losses.wasserstein, wgan_gp(10.0, rng), 1),
+}
+D_LOSS, G_LOSS, PENALTY, PAID = GAMES[LOSS]
+
+# %% [markdown]
+# ## The game, as it grows
+#
+# Scores are of samples of the moving average, made as large as the images; seconds are those of the processor, in
+# which rounds are played (not those in which scores are computed). `stages.png` has a row for each stage, always from
+# the same noise: first come colours, then places, then shapes, then edges. `fade.gif` shows one stage after the other.
+
+# %%
+series = Series(
+    lesson, ["growing", "plain"], {"images": len(train), "shape": list(train.shape), "loss": LOSS}
+)
+
+
+def full_size(sample):
+    return np.clip(repeat(sample, (SIZE // sample.shape[1],) * 2), -1, 1)
+
+
+def play(name, rounds, parts, one_round, drawing, marks, look=lambda sample: None, pictures=()):
+    """Play; after the rounds in `marks` measure; at those in `pictures` look. Returns the figures at the marks."""
+    run = series.run(name, rounds, parts)
+    spent = run.watched["seconds"][-1] if run.watched else 0.0
+    for done in run:
+        started = time.process_time()
+        d, g = one_round(done)
+        spent += time.process_time() - started
+        run.log(d_loss=d.loss, g_loss=g.loss)
+        if done + 1 in marks:
+            found = measure(full_size(generate(drawing, fixed, args.device)))
+            run.watch({"seconds": spent, **found})
+            print(
+                f"   {name}, round {done + 1}, {spent:.0f} s: "
+                + "  ".join(f"{v:.3f}" for v in found.values())
+            )
+        if done + 1 in pictures:
+            look(full_size(generate(drawing, fixed[:12], args.device)))
+    run.figures()
+    return {key: np.array(values) for key, values in run.watched.items()}
+
+
+lesson.step("The game, as it grows")
+g_optimizer = growing.BlockOptimizer(generator, lambda block: Adam(block, RATE, 0.0, 0.99))
+d_optimizer = growing.BlockOptimizer(discriminator, lambda block: Adam(block, RATE, 0.0, 0.99))
+average = MovingAverage(generator, 0.995)
+batches = train.batches(min(BATCH, len(train)), rng)
+
+
+def grown_round(done):
+    now = plan.at(done)
+    for network in (generator, discriminator, average.layer):
+        network.grow(now)
+    noise = to_device(rng.standard_normal((BATCH, LATENT), dtype=np.float32), args.device)
+    x = growing.shown(to_device(next(batches), args.device), now)
+    fake = generator.forward(noise)
+    penalty = PENALTY if done % PAID == 0 else None
+    d = discriminator_step(discriminator, x, fake, d_optimizer, D_LOSS, penalty)
+    g = generator_step(generator, discriminator, fake, g_optimizer, G_LOSS)
+    average.update()
+    return d, g
+
+
+ends = np.cumsum(list(plan.rounds.values()))  # of the stages
+marks = {
+    int(round(end - back * count)) for end, count in zip(ends, plan.rounds.values()) for back in (0, 0.5)
+}
+frames, stages = [], []
+
+
+def look(sample):
+    frames.append(show.image_grid(sample[:6], 6))
+    stages.append(sample)
+
+
+parts = {
+    "generator": generator,
+    "discriminator": discriminator,
+    "average": average,
+    "batches": batches,
+    "rng": rng,
+}
+parts |= {"g_optimizer": g_optimizer, "d_optimizer": d_optimizer}
+shots = {
+    int(round(end - back * count))
+    for end, count in zip(ends, plan.rounds.values())
+    for back in np.arange(0, 1, 0.1)
+}
+grown = play("growing", plan.total, parts, grown_round, average.layer, marks - {0}, look, shots)
+kept = [stages[len(stages) - 1 - 10 * k] for k in range(len(SIZES)) if len(stages) > 10 * k][::-1]
+pixels = show.image_grid(np.concatenate(kept), 12)
+lesson.picture(
+    show.titled(pixels, "the same noise, after each stage", rows=[f"{s}" for s in SIZES[-len(kept) :]]),
+    "stages.png",
+)
+lesson.animation(frames, "fade.gif", scale=2)
+
+# %% [markdown]
+# ## The plain network, as many seconds
+#
+# Lesson 9's DCGAN for 64 x 64: from 8 x 8 up and down to 4 x 4, batch normalisation, batches of 64, both rates falling
+# in the second half, the moving average, without kinds (nobody is told any here). All sizes are there from the first
+# round. It knows no penalty, and a round costs about as much as two of the grown one's last ones.
+
+# %%
+lesson.step("The plain network, as many seconds")
+rounds = max(2, round(part * PLAIN_ROUNDS))
+plain = networks.normal_weights(networks.dcgan_generator(train.shape, LATENT, rng), rng).to(args.device)
+judge = networks.normal_weights(networks.dcgan_discriminator(train.shape, rng), rng).to(args.device)
+plain_g = Adam(plain.parameters(), linear_decay(2e-3, 0, rounds, begin=rounds // 2))
+plain_d = Adam(judge.parameters(), linear_decay(4e-4, 0, rounds, begin=rounds // 2))
+plain_average = MovingAverage(plain)
+batch = min(8 if args.quick else PLAIN_BATCH, len(train))
+plain_batches = train.batches(batch, rng)
+
+
+def plain_round(done):
+    noise = to_device(rng.standard_normal((batch, LATENT), dtype=np.float32), args.device)
+    x = to_device(next(plain_batches), args.device)
+    fake = plain.forward(noise)
+    d = discriminator_step(judge, x, fake, plain_d)
+    g = generator_step(plain, judge, fake, plain_g)
+    plain_average.update()
+    return d, g
+
+
+parts = {
+    "generator": plain,
+    "discriminator": judge,
+    "average": plain_average,
+    "batches": plain_batches,
+    "rng": rng,
+}
+parts |= {"g_optimizer": plain_g, "d_optimizer": plain_d}
+eighths = {max(1, round(rounds * k / 8)) for k in range(1, 9)}
+direct = play("plain", rounds, parts, plain_round, plain_average.layer, eighths)
+
+# %% [markdown]
+# ## Which is better, and when?
+
+# %%
+lesson.step("Which is better, and when?")
+end = min(grown["seconds"][-1], direct["seconds"][-1])
+figure = Figure(figsize=(11, 3.2), layout="constrained")
+for axes, name in zip(figure.subplots(1, len(floor)), floor):
+    for found, label in ((grown, "growing"), (direct, "plain")):
+        axes.plot(found["seconds"], found[name], "o-", markersize=3, label=label)
+    axes.axhline(floor[name], color="k", linestyle=":", label="real images")
+    axes.set(
+        title=name if name == "frechet" else f"level of {name}", xlabel="processor seconds", yscale="log"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=7)
+lesson.picture(figure, "comparison.png")
+last = {}
+print(f"after {end:.0f} processor seconds:   growing    plain    real")
+for name in floor:
+    last[name] = [float(np.interp(end, found["seconds"], found[name])) for found in (grown, direct)]
+    print(f"{name:>12}               {last[name][0]:10.3f} {last[name][1]:8.3f} {floor[name]:7.3f}")
+ours = generate(average.layer, fixed[:24], args.device)
+theirs = generate(plain_average.layer, fixed[:24], args.device)
+pixels = show.image_grid(
+    np.clip(np.concatenate([np.resize(real, (12, *train.shape)), ours, theirs]), -1, 1), 12
+)
+lesson.picture(show.titled(pixels, "real; growing (2 rows); plain (2 rows)"), "samples.png")
+
+# %% [markdown]
+# ## Checks, or a verdict
+
+# %%
+lesson.step("Checks, or a verdict")
+first = next(iter(floor))
+if lesson.shipped:
+    assert floor["frechet"] < 1.0
+    lesson.end()
+else:
+    few = verdict.count(held)
+    better = "growing" if last[first][0] < last[first][1] else "plain"
+    lesson.end(verdict.lines(f"after {end:.0f} processor seconds {better} is nearer ({first})", few))
+
+# %% [markdown]
+# ## Exercises
+#
+# 1. Is it growing, or the network? `ROUNDS = {4: 1, 8: 1, 16: 1, 32: 1, 64: 1200}`: the same network at full size from
+#    the start, about as many seconds. Read the last line of the first ruler.
+# 2. What is the fade for? `FADING = 0.0`. Read the Frechet distances.
+# 3. The paper's loss: `LOSS = "WGAN-GP"`.
+#
+# Worked answers, with the figures to expect: `python lessons/answers/17_progressive_growing.py`.
