@@ -31,14 +31,13 @@ from npgan.layers import (
     Layer,
     LeakyReLU,
     MinibatchStandardDeviation,
-    Parameter,
     PixelNormalization,
     Reshape,
     Sequential,
     UpSampling2D,
 )
 from npgan.layers.resize import repeat, sum_blocks
-from npgan.optim import Optimizer
+from npgan.optim import Adam, Schedule
 
 SMALLEST = 4
 
@@ -288,34 +287,43 @@ class GrowingDiscriminator(Growing):
 # Training -------------------------------------------------------------------------------------------------------
 
 
-class BlockOptimizer:
-    """An optimiser for each block of a growing network; `step` is for those in play.
+class BlockAdam:
+    """An Adam for each block of a growing network; `step` is for those in play.
 
-    make: of a block's named parameters makes its optimiser. Each counts its own steps: one Adam for all would give a
-    block that comes in after 2,000 rounds the corrections of round 2,000, though its moments are zero like those of
-    the first. With beta_1 = 0 and beta_2 = 0.99 its first steps would be ten times too long.
+    learning_rate: one for all, a number or a schedule of the rounds that the whole network has played.
+
+    Each Adam counts the steps of its own block. One for all would give a block that comes in after 2,000 rounds the
+    corrections of round 2,000 (npgan.optim.Adam), though its moments are zero like those of the first round. With
+    beta_1 = 0 and beta_2 = 0.99 its first step would be ten times too long.
     """
 
-    def __init__(self, network: Growing, make: Callable[[dict[str, Parameter]], Optimizer]):
-        self.network = network
-        self.optimizers = {name: make(block.named_parameters()) for name, block in network.blocks.items()}
+    def __init__(self, network: Growing, learning_rate: float | Schedule, beta_1: float, beta_2: float):
+        self.network, self.rounds = network, 0
+
+        def rate(_: int) -> float:
+            return learning_rate(self.rounds) if callable(learning_rate) else learning_rate
+
+        blocks = {name: block.named_parameters() for name, block in network.blocks.items()}
+        self.blocks = {name: Adam(parameters, rate, beta_1, beta_2) for name, parameters in blocks.items()}
 
     def step(self) -> None:
         """Change every parameter in play once."""
         for name in self.network.in_play():
-            self.optimizers[name].step()
+            self.blocks[name].step()
+        self.rounds += 1
 
     def state(self) -> dict[str, np.ndarray]:
-        """The states of all, by "block.name"."""
-        return {f"{n}.{key}": a for n, one in self.optimizers.items() for key, a in one.state().items()}
+        """The number of rounds, and the states of all blocks by "block.name"."""
+        found = {f"{name}.{key}": a for name, adam in self.blocks.items() for key, a in adam.state().items()}
+        return {"rounds": np.array(self.rounds), **found}
 
     def load_state(self, state: dict[str, np.ndarray]) -> None:
-        """Take over what `state` returned. Raises ValueError where it is of other blocks."""
-        parts: dict[str, dict[str, np.ndarray]] = {}
-        for key, values in state.items():
-            block, _, name = key.partition(".")
-            parts.setdefault(block, {})[name] = values
-        if parts.keys() != self.optimizers.keys():
-            raise ValueError(f"state is of other blocks: {sorted(parts.keys() ^ self.optimizers.keys())}")
-        for block, part in parts.items():
-            self.optimizers[block].load_state(part)
+        """Take over what `state` returned. Raises ValueError where it is of another network."""
+        if different := sorted(state.keys() ^ self.state().keys()):
+            raise ValueError(
+                f"state is of another BlockAdam: {', '.join(different[:4])} are in one of the two only"
+            )
+        for name, adam in self.blocks.items():
+            mine = {key: a for key, a in state.items() if key.startswith(f"{name}.")}
+            adam.load_state({key.removeprefix(f"{name}."): a for key, a in mine.items()})
+        self.rounds = int(state["rounds"])

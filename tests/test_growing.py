@@ -16,9 +16,9 @@ from npgan.adversarial import discriminator_step, generator_step, penalise, r1, 
 from npgan.backend import to_device
 from npgan.data import Images
 from npgan.gradcheck import check_gradient, check_layer
-from npgan.growing import BlockOptimizer, GrowingDiscriminator, GrowingGenerator, Now, Plan, shown
+from npgan.growing import BlockAdam, GrowingDiscriminator, GrowingGenerator, Now, Plan, shown
 from npgan.layers.resize import repeat, sum_blocks
-from npgan.optim import Adam, MovingAverage
+from npgan.optim import MovingAverage, linear_decay
 
 LATENT, WIDEST = 5, 4
 
@@ -225,6 +225,7 @@ class Game:
     """A whole run in small, on images of 16 x 16."""
 
     PLAN = Plan({4: 6, 8: 8, 16: 8})
+    rate = staticmethod(linear_decay(0.01, 0.001, 22, begin=15))
 
     def __init__(self, device="numpy", penalty=None):
         self.device, self.rng = device, np.random.default_rng(3)
@@ -232,8 +233,8 @@ class Game:
         self.generator, self.discriminator = generator.to(device), discriminator.to(device)
         pixels = rng.integers(256, size=(20, 16, 16, 3), dtype=np.uint8)
         self.batches = Images(pixels).batches(4, self.rng)
-        self.g_optimizer = BlockOptimizer(self.generator, lambda p: Adam(p, 0.01, 0, 0.99))
-        self.d_optimizer = BlockOptimizer(self.discriminator, lambda p: Adam(p, 0.01, 0, 0.99))
+        self.g_optimizer = BlockAdam(self.generator, self.rate, 0, 0.99)
+        self.d_optimizer = BlockAdam(self.discriminator, self.rate, 0, 0.99)
         self.average = MovingAverage(self.generator, 0.9)
         self.penalty = penalty or r1(1.0)
         self.done = 0
@@ -352,9 +353,23 @@ def test_parts_of_a_state_are_loaded_by_name():
     for key, array in other.state().items():
         wanted = generator.state() if key.startswith("body_8.") else before
         np.testing.assert_array_equal(array, wanted[key], err_msg=key)
-    optimizer = BlockOptimizer(generator, Adam)
-    with pytest.raises(ValueError, match="^state is of other blocks: .'body_16'"):
+    optimizer = BlockAdam(generator, 0.01, 0, 0.99)
+    with pytest.raises(
+        ValueError, match="^state is of another BlockAdam: body_16.1.EqualizedLearningRate.layer.bias"
+    ):
         optimizer.load_state({k: v for k, v in optimizer.state().items() if not k.startswith("body_16")})
+
+
+def test_the_rate_is_of_the_rounds_of_all_and_not_of_a_blocks_own():
+    game = Game()
+    for _ in range(Game.PLAN.total - 1):
+        game.round()
+    before = game.generator.blocks["body_16"].parameters()[0].value.copy()
+    game.round()  # the last: the rate is 0.01 - 6 / 7 * 0.009
+    moved = np.abs(game.generator.blocks["body_16"].parameters()[0].value - before).max()
+    rates = [adam.rate() for adam in game.g_optimizer.blocks.values()]
+    assert len(set(rates)) == 1 and rates[0] == pytest.approx(0.001)
+    assert 0 < moved < 0.01
 
 
 # On the device ------------------------------------------------------------------------------------------------
