@@ -190,13 +190,13 @@ def drawn(network, noise):
 def play(name, rounds, parts, one_round, average, marks, look=lambda done: None):
     """Play so many rounds; after those in `marks` measure. Returns the figures there, and the seconds, by name."""
     run = series.run(name, rounds, parts | {"average": average, "rng": rng})
-    spent = run.history["seconds"][-1] if run.done else 0.0
+    spent = run.watched["seconds"][-1] if run.watched else 0.0  # --resume forgets those after the last mark
     for done in run:
         started = time.process_time()
         d, g = one_round(done)
         average.update()
         spent += time.process_time() - started
-        run.log(d_loss=d.loss, g_loss=g.loss, seconds=spent)
+        run.log(d_loss=d.loss, g_loss=g.loss)
         if done + 1 in marks:
             found = measure(drawn(average.layer, fixed))
             run.watch({"seconds": spent, **found})
@@ -290,7 +290,7 @@ direct = play("plain", rounds, parts, plain_round, plain_average, eighths)
 lesson.step("Which is better, and when?")
 end = min(grown["seconds"][-1], direct["seconds"][-1])
 figure = Figure(figsize=(11, 3.2), layout="constrained")
-for axes, name in zip(figure.subplots(1, len(floor)), floor):
+for axes, name in zip(figure.subplots(1, len(floor), squeeze=False)[0], floor):
     for found, label in ((grown, "growing"), (direct, "plain")):
         axes.plot(found["seconds"], found[name], "o-", markersize=3, label=label)
     axes.axhline(floor[name], color="k", linestyle=":", label="real images")
