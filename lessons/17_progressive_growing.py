@@ -35,7 +35,7 @@ lesson = Lesson(
     "17_progressive_growing",
     "Growing: small images first",
     FLAGS,
-    steps=2800,
+    steps=2750,
     quick_steps=20,
     data="glyphs",
     device=True,
@@ -49,14 +49,15 @@ args, rng = lesson.args, lesson.rng
 # What the exercises change. The rounds are those of a full run; `--steps` makes all of them fewer.
 
 # %%
-ROUNDS = {4: 500, 8: 500, 16: 850, 32: 600, 64: 350}  # by the size of the images
+ROUNDS = {4: 400, 8: 450, 16: 850, 32: 750, 64: 300}  # by the size of the images
 PLAIN_ROUNDS = 370  # of lesson 9's network: about as many seconds
 FADING = 0.5  # the part of a stage in which its new blocks come in
 ANEW = True  # the moving average begins anew with each stage
 LOSS = "R1"  # or "WGAN-GP"
 RATE = 1e-2
 LATENT, BATCH = 64, 16
-EVERY, GAMMA = 4, 0.3  # R1 in each fourth round, and four times as strong (Karras et al. 2020, appendix B)
+GAMMA = 1.2e-3  # the weight of R1 for each pixel
+EVERY = 4  # R1 in each fourth round, and four times as strong (Karras et al. 2020, appendix B)
 
 # %% [markdown]
 # ## The images, and two rulers
@@ -160,8 +161,13 @@ def drift(logits, target):
 
 # D's loss, G's loss, D's penalty, and in which rounds it is paid.
 GAMES = {
-    "R1": (losses.binary_cross_entropy, losses.binary_cross_entropy, r1(EVERY * GAMMA), EVERY),
-    "WGAN-GP": (drift, losses.wasserstein, wgan_gp(10.0, rng), 1),
+    "R1": (
+        losses.binary_cross_entropy,
+        losses.binary_cross_entropy,
+        lambda size: r1(EVERY * GAMMA * size**2),
+        EVERY,
+    ),
+    "WGAN-GP": (drift, losses.wasserstein, lambda size: wgan_gp(10.0, rng), 1),
 }
 D_LOSS, G_LOSS, PENALTY, PAID = GAMES[LOSS]
 
@@ -207,7 +213,7 @@ def play(name, rounds, parts, one_round, average, marks, look=lambda done: None)
 
 
 lesson.step("The game, as it grows")
-rate = linear_decay(RATE, 0, plan.total, begin=plan.total // 3)
+rate = linear_decay(RATE, 0, plan.total, begin=plan.total - plan.rounds[SIZE])
 g_optimizer, d_optimizer = (growing.BlockAdam(net, rate, 0.0, 0.99) for net in (generator, discriminator))
 average = MovingAverage(generator, 0.995)
 count = min(BATCH, len(train))
@@ -226,7 +232,7 @@ def grown_round(done):
     noise = to_device(rng.standard_normal((count, LATENT), dtype=np.float32), args.device)
     x = growing.shown(to_device(next(batches), args.device), now)
     fake = generator.forward(noise)
-    penalty = PENALTY if done % PAID == 0 else None
+    penalty = PENALTY(now.size) if done % PAID == 0 else None
     d = discriminator_step(discriminator, x, fake, d_optimizer, D_LOSS, penalty)
     return d, generator_step(generator, discriminator, fake, g_optimizer, G_LOSS)
 
