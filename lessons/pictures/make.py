@@ -41,6 +41,8 @@ SHOWN = {
     "14": "14_sensitivity/rates.png",
     "14_remedies": "14_remedies/costs.png",
     "15": "15_bug_gallery/the_balance.png",
+    "17": "17_progressive_growing/stages.png",
+    "17_comparison": "17_progressive_growing/comparison.png",
     "19_autoencoders": "19_autoencoders/betas.png",
     "19_clustering": "19_clustering/plane.png",
     "19": "19_other_generators/side_by_side.png",
