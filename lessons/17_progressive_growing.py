@@ -315,7 +315,7 @@ for axes, name in zip(figure.subplots(1, len(floor), squeeze=False)[0], floor):
         axes.plot(found["seconds"], found[name], "o-", markersize=3, label=label)
     axes.axhline(floor[name], color="k", linestyle=":", label="real images")
     title = "Frechet distance" if name == "frechet" else f"level of {name}"
-    axes.set(title=title, xlabel="processor seconds", yscale="log")
+    axes.set(title=title, xlabel="processor seconds", ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7)
 lesson.picture(figure, "comparison.png")
