@@ -311,6 +311,25 @@ direct = play("plain", rounds, parts, plain_round, plain_average, eighths)
 
 # %% [markdown]
 # ## Which is better, and when?
+#
+# `comparison.png` draws the distances over the seconds, `samples.png` the samples of both. After 188, 191 and 191
+# processor seconds, seeds 0, 1 and 2 (`--seed`):
+#
+#                  growing                 plain                   real
+#     Frechet       7.79   7.26   8.49     11.59  10.60  11.10     0.42  0.52  0.36
+#     64 pixels     0.285  0.431  0.295     0.373  0.365  0.382    0.016 0.020 0.022
+#     32 pixels     0.114  0.102  0.122     0.161  0.189  0.175    0.019 0.017 0.027
+#     16 pixels     0.196  0.125  0.095     0.095  0.072  0.057    0.031 0.036 0.035
+#
+# In 3 of 3 seeds growing is ahead in the Frechet distance, by a quarter to a third, and at the level of 32 pixels,
+# where strokes are: its digits can be read, those of the plain network are still clouds. In 3 of 3 it is behind at
+# the level of 16 pixels, colours and places: many of its samples share a few colours. (The classifier was told
+# characters, so its features know shapes, and care little for colours; the first ruler does not see this.) At 64
+# pixels it is ahead in 2 of 3. Both are far from real images: this is a training of three minutes.
+#
+# WHYTEXT
+#
+# At 16 x 16 growing did not pay (lesson 14): there are no cheap rounds to be had.
 
 # %%
 lesson.step("Which is better, and when?")
@@ -342,7 +361,13 @@ lesson.picture(show.titled(pixels, "two rows each", rows=["real", "growing", "pl
 # %%
 lesson.step("Checks, or a verdict")
 if lesson.shipped and AS_SHIPPED:
-    assert floor["frechet"] < 1.0
+    ours, theirs = np.array([last[name] for name in floor]).T
+    growing_to_plain = dict(zip(floor, ours / theirs))
+    assert max(floor[name] / min(last[name]) for name in floor) < 0.8  # seeds 0 to 2: at most 0.61
+    # Seeds 0 to 2 lie in the ranges behind; another processor rounds otherwise, and the game goes another way.
+    assert growing_to_plain["frechet"] < 0.9  # 0.67 to 0.76
+    assert growing_to_plain["32 pixels"] < 0.9  # 0.54 to 0.71
+    assert growing_to_plain["16 pixels"] > 1.2  # 1.67 to 2.06
     lesson.end()
 else:
     nearer = [name for name, (ours, theirs) in last.items() if ours < theirs]
