@@ -173,8 +173,10 @@ def penalise(discriminator: Layer, x: Array, penalty: Callable[[Array], Loss]) -
     (`Layer.tangent`). The gradient of this output by the weights is an ordinary backward pass. Biases get none,
     for g does not depend on them. Exact for the layers that have a tangent pass; checked against finite
     differences of the penalty. It costs about as much as a step on real and generated samples.
+
+    Where D has MinibatchStandardDeviation, g is the gradient with the batch's deviation held constant.
     """
-    with discriminator.held():
+    with discriminator.held(inference=True):
         logits = discriminator.forward(x)
         ones = array_module(logits).ones_like(logits)
         g = discriminator.backward(ones)

@@ -1,4 +1,4 @@
-"""Lessons 8 to 11 in full, without --quick, on few pictures of one's own: each ends with a verdict."""
+"""Lessons 8 to 11 and 17 in full, without --quick, on few pictures of one's own: each ends with a verdict."""
 
 import runpy
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from npgan import verdict
 from npgan.errors import DataError
@@ -51,6 +52,24 @@ def test_what_goes_on_from_lesson_11_does_so_too(tmp_path, capsys, count):
         capsys.readouterr()
         run(name, tmp_path)
         verdict_of(capsys.readouterr().out, few=True)
+
+
+@pytest.mark.parametrize("count", [3, 7, 12])
+def test_lesson_17_grows_with_few_pictures_of_one_channel(tmp_path, capsys, count):
+    run("17_progressive_growing", tmp_path, "--data", pictures(tmp_path, count), "--size", 16)
+    verdict_of(capsys.readouterr().out, few=True)
+
+
+def test_lesson_17_grows_with_a_folder_of_pictures_of_mixed_sizes(tmp_path, capsys):
+    (tmp_path / "mine").mkdir()
+    for number, (width, height) in enumerate([(20, 90), (200, 64), (33, 33), (64, 64), (70, 20), (8, 300)]):
+        pixels = np.random.default_rng(number).integers(256, size=(height, width, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "mine" / f"{number}.png")
+    names = run("17_progressive_growing", tmp_path, "--data", tmp_path / "mine", "--size", 64)
+    printed = capsys.readouterr().out
+    assert "of 8x300 to 200x64 pixels: cut square and resized to 64x64" in printed
+    verdict_of(printed, few=True)
+    assert names["average"].layer.now == (64, 1.0)
 
 
 def verdict_of(printed: str, few: bool) -> None:

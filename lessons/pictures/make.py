@@ -44,6 +44,8 @@ SHOWN = {
     "16": "16_text_to_image/samples.png",
     "16_twice_the_size": "16_twice_the_size/samples.png",
     "16_ways_of_telling": "16_ways_of_telling/samples.png",
+    "17": "17_progressive_growing/stages.png",
+    "17_comparison": "17_progressive_growing/comparison.png",
     "19_autoencoders": "19_autoencoders/betas.png",
     "19_clustering": "19_clustering/plane.png",
     "19": "19_other_generators/side_by_side.png",

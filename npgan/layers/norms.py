@@ -75,8 +75,9 @@ class MinibatchStandardDeviation(Layer):
 
         dx = dy of the old channels + ds * d / (G * F * std)
 
-    epsilon keeps this finite where all samples are equal. It has no tangent pass: s is a curved function of the
-    features, so penalties on gradients and this layer exclude each other.
+    epsilon keeps this finite where all samples are equal. s is a curved function of the features, so a penalty on
+    the gradient takes it for a constant (npgan.adversarial.penalise): held with `inference`, the layer sends no
+    gradient through s, and in a tangent pass the new channel is 0.
     """
 
     def __init__(self, group: int = 4, epsilon: float = 1e-8):
@@ -100,11 +101,18 @@ class MinibatchStandardDeviation(Layer):
 
     def backward(self, dy: Array) -> Array:
         d, std = self.recall(dy)
+        if self.inference or d is None:  # s is a constant
+            return dy[..., :-1].copy()
         ds = at_least_float32(dy[..., -1]).reshape(len(d), -1).sum(axis=1)  # n/group
         slope = d / (std * (d.size // len(d)))  # d / (G * F * std)
         through_s = slope * ds.reshape(-1, *[1] * (d.ndim - 1))  # n/group, group, ..., C
         dx = dy[..., :-1] + through_s.reshape(*dy.shape[:-1], -1)
         return dx.astype(dy.dtype, copy=False)
+
+    def tangent(self, v: Array) -> Array:
+        self.recall_for_tangent()
+        nothing = array_module(v).zeros((*v.shape[:-1], 1), v.dtype)
+        return self.remember(True, array_module(v).concatenate([v, nothing], axis=-1), None, None)
 
 
 # Layers around a layer -------------------------------------------------------------------------------------
