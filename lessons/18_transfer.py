@@ -1,0 +1,394 @@
+# %% [markdown]
+# # Lesson 18. Transfer: start from a trained GAN, with few images
+#
+# Thirty images are few. A GAN that learns from them has two troubles: it must find out from so little what an image
+# is at all, and its discriminator soon knows all thirty by heart. A network that has played the game with many images
+# of *another* kind knows something about images already. Does it help? And must all of it go on learning? Here
+# letters become digits, and 19 fonts the twentieth, each way in equal seconds of the processor.
+#
+#     python lessons/18_transfer.py                                       # letters to digits, fonts to a font
+#     python lessons/18_transfer.py --data t10k-images-idx3-ubyte.gz      # digits in 20 fonts to MNIST's, or to yours
+#
+# Then `18_transfer_repair.py` asks the same of a network that repairs images.
+
+# %%
+import time
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from npgan import adversarial, checkpoint, data, networks, show, verdict
+from npgan.errors import DataError
+from npgan.layers import BatchNormalization, Layer, Sequential
+from npgan.lesson import Lesson
+from npgan.metrics import scores
+from npgan.metrics.features import WIDTH as FEATURES
+from npgan.metrics.features import features, train_extractor
+from npgan.metrics.samples import generate
+from npgan.optim import Adam, MovingAverage
+from npgan.series import Series
+
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+TRAINING = dict(steps=800, quick_steps=3, data="glyphs", resume=True)
+lesson = Lesson("18_transfer", "Start from a trained GAN, with few images", FLAGS, **TRAINING)
+args = lesson.args
+SEEDS = range(args.seed, args.seed + (2 if args.quick else 3))
+
+# What the exercises change.
+ROUNDS = 6 if args.quick else 300  # from scratch; as many seconds of the processor has each way
+RATE = 1e-3  # of both players, in every game
+FROZEN = 2  # so many blocks of D next to the image
+
+FEW, NUMBER = (10, 30, 100), 30  # images; of which so many in all but one picture
+PARTS = (0.25, 0.5, 1.0, 2.0)  # of the seconds: when the game with NUMBER images is scored
+LATENT, BATCH, WIDTH = 32, 32, 16
+AS_SHIPPED = lesson.shipped and (ROUNDS, RATE, FROZEN) == (300, 1e-3, 2)
+
+# %% [markdown]
+# ## Source and target
+#
+# Images of 16x16. Of the *source* there are 5,000. Of the *target* the players get 10, 30 or 100, other ones for each
+# seed; with 1,000 more, from which nobody learns, the samples are compared.
+#
+# The ruler is lesson 12's, 64 features of a small classifier, with one difference: it has learned to tell the kinds
+# of the target *and* those of the source, here 36 characters. One that knows nothing but digits need not see that a
+# letter is none. Measured, seed 0: real digits have a Frechet distance of 0.52, letters of 23.0.
+
+
+# %%
+class Task(NamedTuple):
+    name: str
+    source: data.Images
+    rest: data.Images  # of the target: the few come from here
+    unseen: np.ndarray
+    extractor: Sequential
+    real: np.ndarray  # features of the unseen
+    floor: float  # Frechet distance of as many other real images
+    before: float  # of images of the source
+
+
+def make_task(name: str, source: data.Images, target: data.Images) -> Task:
+    held = min(1000, len(target) // 3)
+    if held <= FEATURES:
+        raise DataError(f"{target.name}: {len(target)} images, wanted at least {3 * FEATURES + 3}")
+    rest, unseen = target.split(held, np.random.default_rng(args.seed))
+    key = next((key for key in ("character", "class") if key in rest.labels), None)
+    kinds = rest.labels[key] if key else np.zeros(len(rest), int)  # without labels one kind
+    both = data.Images(np.concatenate([rest[:5000], source[:]]), name="the ruler's images")
+    labels = np.concatenate([kinds[:5000], kinds.max() + 1 + source.labels["character"]])
+    extractor = train_extractor(both, labels, seed=args.seed, steps=30 if args.quick else 400)
+    real, unseen = features(extractor, unseen[:]), unseen[:]
+    others, before = (features(extractor, images[:held]) for images in (rest, source))
+    distances = (scores.frechet(real=real, generated=found) for found in (others, before))
+    return Task(name, source, rest, unseen, extractor, real, *distances)
+
+
+lesson.step("Source and target")
+glyphs = args.data == "glyphs"
+SIZE, COLOUR = args.size or 16, args.channels == 3
+like = {"size": SIZE, "colour": COLOUR, "seed": args.seed}
+count = 600 if args.quick else 5000
+digits = data.load(args.data, size=SIZE, channels=args.channels or 1, count=2 * count, seed=args.seed)
+SHAPE = H, W, C = digits.shape
+if H != W or H % 4:
+    raise DataError(f"{digits.name}: wanted squares whose side 4 divides (--size), got {H} x {W}")
+if glyphs:
+    FONT = "STIXGeneralBolIta"
+    letters = data.glyphs(count, characters=data.UPPERCASE, **like)
+    others = data.glyphs(count, fonts=[font for font in data.FONTS if font != FONT], **like)
+    twentieth = data.glyphs(count, fonts=[FONT], **like | {"seed": args.seed + 1})
+    TASKS = [make_task("letters to digits", letters, digits), make_task("19 fonts to one", others, twentieth)]
+else:
+    TASKS = [make_task("glyphs to yours", data.glyphs(count, **like), digits)]
+TASK = TASKS[0]
+for task in TASKS:
+    print(f"{task.name}: Frechet distance of real images {task.floor:.2f}, of the source's {task.before:.1f}")
+
+# %% [markdown]
+# ## The players, by name
+#
+# DCGAN's, with He's weights, D with R1 in place of BatchNormalization (lesson 13). Their blocks have names, and so
+# has all that they know: `discriminator.load_state(state, only="from_image")` takes over one block.
+
+# %%
+PENALTY = adversarial.r1(0.5)
+
+
+def make_players(rng: np.random.Generator) -> tuple[Sequential, Sequential]:
+    generator = networks.dcgan_generator(SHAPE, LATENT, rng, width=WIDTH, smallest=4)
+    layers = networks.dcgan_discriminator(SHAPE, rng, width=WIDTH).layers
+    discriminator = Sequential([layer for layer in layers if not isinstance(layer, BatchNormalization)])
+    names = ("from_noise", "double", "to_image"), ("from_image", "halve", "judge")
+    return networks.named_blocks(generator, *names[0]), networks.named_blocks(discriminator, *names[1])
+
+
+def game(generator: Layer, discriminator: Layer, images: data.Images, rng: np.random.Generator) -> dict:
+    """All that a game changes, by name, as a checkpoint wants it."""
+    return {
+        "generator": generator,
+        "discriminator": discriminator,
+        "g_optimizer": Adam(generator.learning_parameters(), RATE),
+        "d_optimizer": Adam(discriminator.learning_parameters(), RATE),
+        "average": MovingAverage(generator, 0.99),
+        "batches": images.batches(min(BATCH, len(images)), rng),
+        "rng": rng,
+    }
+
+
+def noise(count: int, rng: np.random.Generator) -> np.ndarray:
+    return rng.standard_normal((count, LATENT), dtype=np.float32)
+
+
+def play_round(parts: dict) -> tuple:
+    generator, discriminator = parts["generator"], parts["discriminator"]
+    real, fake = next(parts["batches"]), generator.forward(noise(BATCH, parts["rng"]))
+    d = adversarial.discriminator_step(discriminator, real, fake, parts["d_optimizer"], penalty=PENALTY)
+    g = adversarial.generator_step(generator, discriminator, fake, parts["g_optimizer"])
+    parts["average"].update()
+    return d, g
+
+
+def play_for(parts: dict, seconds: float) -> float:
+    """Play for so many seconds of the processor; return the seconds of a round."""
+    began, rounds = time.process_time(), 0
+    while time.process_time() - began < seconds:
+        play_round(parts)
+        rounds += 1
+    return (time.process_time() - began) / max(1, rounds)
+
+
+lesson.step("The players, by name")
+for network, shape in zip(make_players(np.random.default_rng(0)), ((LATENT,), SHAPE)):
+    print(network.summary(shape) + "\n")
+
+# %% [markdown]
+# ## The games of the source
+#
+# For each seed and each source 800 rounds with many images, about six seconds. They are saved, and `--resume` does
+# not play them again (`npgan/series.py`). Before that, a few rounds for the clock: how long are 300?
+
+# %%
+lesson.step("The games of the source")
+parts = game(*make_players(np.random.default_rng(0)), TASK.source, np.random.default_rng(0))
+SECONDS = ROUNDS * min(play_for(parts, 0.3 * ROUNDS / 300) for _ in range(3))
+print(f"{ROUNDS} rounds from scratch: {SECONDS:.2f} seconds")
+names = [f"{task.name}-{seed}".replace(" ", "-") for task in TASKS for seed in SEEDS]
+series = Series(lesson, names, checkpoint.fingerprint(TASKS[0].rest))
+sources = {}
+for name, (task, seed) in zip(names, ((task, seed) for task in TASKS for seed in SEEDS)):
+    rng = np.random.default_rng(seed)
+    parts = game(*make_players(rng), task.source, rng)
+    run = series.run(name, args.steps, parts)
+    for _ in run:
+        d, g = play_round(parts)
+        run.log(d_loss=d.loss, g_loss=g.loss)
+    sources[task.name, seed] = parts["generator"].state(), parts["discriminator"].state()
+
+# %% [markdown]
+# ## What goes on, and what stays
+#
+# - `all weights`: both players go on (Wang et al. 2018, TransferGAN).
+# - `D frozen`: so do they, but D's two blocks *next to the image*, which see edges and strokes, stay as they are, and
+#   only its judge learns (Mo et al. 2020, FreezeD). Some users have frozen the other end, by mistake; so do we, below.
+# - `scale and shift`: of G nothing learns but the scale and shift of its BatchNormalizations, 96 numbers of 24,929
+#   (Noguchi and Harada 2019, who have no D; here it plays on).
+# - `from scratch`: nothing goes on.
+#
+# A frozen layer lets gradients through and gathers none, its running statistics stay, and its numbers are not in the
+# optimiser (`Layer.learning_parameters`). G's step holds D for its own time and leaves it frozen (`Layer.held`).
+
+
+# %%
+class Way(NamedTuple):
+    g: bool = True  # whether G's weights go on
+    d: slice = slice(None)  # the blocks of D that go on, counted from the image
+    frozen: slice = slice(0)  # the blocks of D that stay as they are
+    scale: bool = False  # of G only scale and shift learn
+
+
+WAYS = {
+    "from scratch": Way(g=False, d=slice(0)),
+    "all weights": Way(),
+    "D frozen": Way(frozen=slice(FROZEN)),
+    "scale and shift": Way(scale=True),
+}
+
+
+def start(way: Way, source: tuple[dict, dict], rng: np.random.Generator) -> tuple[Sequential, Sequential]:
+    """Both players as a way wants them at the beginning."""
+    generator, discriminator = make_players(rng)
+    if way.g:
+        generator.load_state(source[0])
+    for name in list(discriminator.children())[way.d]:
+        discriminator.load_state(source[1], only=name)
+    for name in list(discriminator.children())[way.frozen]:
+        discriminator.children()[name].freeze()
+    if way.scale:
+        networks.freeze_all_but_scale(generator)
+    return generator, discriminator
+
+
+# %% [markdown]
+# ## The scores
+#
+# *Frechet distance* to the unseen images. *Copying* is lesson 12's: how often a sample is nearer to its nearest image
+# among the few than an unseen real image is to its own; 0.5 for real images, 1 for copies. *By heart* is stricter:
+# the share of samples that are nearer than 99 of 100 real images are; 0.01 for real images. Copying below 0.5 is no
+# praise: bad images are far from everything. The row `the few` scores the few images themselves, over and over.
+
+
+# %%
+def score(task: Task, few: np.ndarray, samples: np.ndarray) -> tuple[float, float, float]:
+    """Frechet distance, copying, by heart."""
+    if not np.isfinite(samples).all():
+        return np.inf, 0.0, 0.0
+    near, theirs = (scores.nearest(few, images)[0] for images in (samples, task.unseen))
+    distance = scores.frechet(real=task.real, generated=features(task.extractor, samples))
+    by_heart = float((near < np.quantile(theirs, 0.01)).mean())
+    return distance, scores.copying(real=theirs, generated=near), by_heart
+
+
+# %%
+results, drawn = {}, {}  # (task, way, number) -> scores (seeds, PARTS or one, 3); samples of the last seed
+
+
+def few_images(task: Task, seed: int, number: int) -> data.Images:
+    return task.rest.take(np.random.default_rng(100 + seed).permutation(len(task.rest))[:number])
+
+
+def ask(task: Task, name: str, way: Way, number: int, before: int = 0) -> None:
+    """Play with every seed, `before` rounds first; keep the scores, and print those at the end of the seconds."""
+    rows, z = [], noise(len(task.unseen), np.random.default_rng(9))
+    for seed in SEEDS:
+        few, rng = few_images(task, seed, number), np.random.default_rng(50 + seed)
+        parts, spent = game(*start(way, sources[task.name, seed], rng), few, rng), 0.0
+        rows.append([])
+        with np.errstate(all="ignore"):  # games that run off
+            for _ in range(before):
+                play_round(parts)
+            for part in PARTS if task is TASK and number == NUMBER else (1.0,):
+                play_for(parts, SECONDS * (part - spent))
+                spent, samples = part, generate(parts["average"].layer, z)
+                rows[-1].append(score(task, few[:], samples))
+                if part == 1.0:
+                    drawn[task.name, name] = samples[:16]
+    keep(task, name, number, rows)
+
+
+def keep(task: Task, name: str, number: int, rows: list) -> None:
+    results[task.name, name, number] = np.array(rows)
+    found = [at_end(name, which, task, number) for which in range(3)]
+    said = "   ".join(f"{x.mean():5.2f} +- {x.std(ddof=1):4.2f}" for x in found)
+    print(f"{name:<18}{number:4}   {said}   {found[0].round(2)}", flush=True)
+
+
+def at_end(name: str, which: int, task: Task, number: int) -> np.ndarray:
+    """One score of each seed after SECONDS."""
+    found = results[task.name, name, number]  # seeds, one or PARTS, 3
+    return found[:, PARTS.index(1.0) if found.shape[1] > 1 else 0, which]
+
+
+def curves(x, found: dict, label: str, picture: str) -> None:
+    """Both scores over x, each seed pale and their mean strong; found: way -> (seeds, len(x), 3)."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    for axes, which, what in zip(figure.subplots(1, 2), (0, 1), ("Frechet distance", "copying")):
+        for colour, (name, rows) in enumerate(found.items()):
+            axes.plot(x, rows[..., which].T, color=f"C{colour}", alpha=0.3)
+            axes.plot(x, rows[..., which].mean(axis=0), "o-", color=f"C{colour}", label=name)
+        axes.axhline((TASK.floor, 0.5)[which], color="k", linestyle=":")
+        axes.set(xlabel=label, ylabel=what, xscale="log", yscale=("log", "linear")[which])
+        axes.set_xticks(x, [f"{value:g}" for value in x])
+        axes.minorticks_off()
+    axes.legend()
+    lesson.picture(figure, picture)
+
+
+def side_by_side(task: Task, picture: str) -> None:
+    few = few_images(task, SEEDS[-1], NUMBER)[:16]
+    grid = np.concatenate([few, *(drawn[task.name, name] for name in WAYS)])
+    grid = show.image_grid(grid, 16, scale=max(1, 56 // H))
+    lesson.picture(show.titled(grid, f"{task.name}, {NUMBER} images", rows=["the few", *WAYS]), picture)
+
+
+HEAD = f"{'way':<18}{'few':>4}   {'Frechet':>13}   {'copying':>13}   {'by heart':>13}   Frechet, each seed"
+
+# %% [markdown]
+# ## Thirty images
+
+# %%
+lesson.step(f"{TASK.name}, {NUMBER} images")
+print(HEAD)
+few = [few_images(TASK, seed, NUMBER)[:] for seed in SEEDS]
+keep(TASK, "the few", NUMBER, [[score(TASK, x, np.resize(x, TASK.unseen.shape))] for x in few])
+for name, way in WAYS.items():
+    ask(TASK, name, way, NUMBER)
+found = {name: results[TASK.name, name, NUMBER] for name in WAYS}
+for name, rows in found.items():
+    print(f"{name:<18}after {PARTS} of the time {rows[..., 0].mean(axis=0).round(2)}")
+curves(np.multiply(SECONDS, PARTS).round(2), found, "seconds of the processor", "seconds.png")
+side_by_side(TASK, "samples.png")
+
+# %% [markdown]
+# ## Ten, thirty, a hundred
+
+# %%
+lesson.step("Ten, thirty, a hundred")
+print(HEAD)
+found = {}
+for name, way in WAYS.items():
+    for number in FEW:
+        if number != NUMBER:
+            ask(TASK, name, way, number)
+    rows = [[at_end(name, which, TASK, number) for which in range(3)] for number in FEW]
+    found[name] = np.array(rows).transpose(2, 0, 1)  # seeds, FEW, 3
+curves(FEW, found, "images", "images.png")
+
+# %% [markdown]
+# ## What of it helps, and what it costs
+
+# %%
+lesson.step("What of it helps, and what it costs")
+print(HEAD)
+PIECES = {
+    "wrong end frozen": Way(frozen=slice(1, None)),
+    "one block frozen": Way(frozen=slice(1)),
+    "only G goes on": Way(d=slice(0)),
+    "only D goes on": Way(g=False),
+}
+for name, way in PIECES.items():
+    ask(TASK, name, way, NUMBER)
+ask(TASK, "scratch, + source", WAYS["from scratch"], NUMBER, before=args.steps)
+
+# %% [markdown]
+# ## From 19 fonts to the twentieth
+
+# %%
+if glyphs:
+    lesson.step("From 19 fonts to the twentieth")
+    print(HEAD)
+    for name, way in WAYS.items():
+        ask(TASKS[1], name, way, NUMBER)
+    side_by_side(TASKS[1], "font.png")
+
+# %% [markdown]
+# ## Checks, or a verdict
+
+# %%
+lesson.step("Checks, or a verdict")
+distance = {name: at_end(name, 0, TASK, NUMBER) for name in (*WAYS, *PIECES, "scratch, + source")}
+copying = {name: at_end(name, 1, TASK, NUMBER) for name in WAYS}
+nearer = (distance["D frozen"] < distance["from scratch"]).sum()
+print(f"D frozen is nearer than from scratch in {nearer} of {len(SEEDS)} seeds")
+if AS_SHIPPED:
+    lesson.end()
+else:
+    best = min(WAYS, key=lambda name: distance[name].mean())
+    lesson.end(
+        verdict.lines(
+            f"with {NUMBER} images: {best}, Frechet distance {distance[best].mean():.2f}, copying {copying[best].mean():.2f}",
+            f"from scratch {distance['from scratch'].mean():.2f}, copying {copying['from scratch'].mean():.2f}",
+            f"real images {TASK.floor:.2f}, images of the source {TASK.before:.2f}",
+            verdict.count(len(TASK.unseen)),
+        )
+    )

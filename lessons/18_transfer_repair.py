@@ -1,0 +1,152 @@
+# %% [markdown]
+# # Lesson 18, second part. A network that repairs, and few images
+#
+# Lesson 11's network fills the hole of an image. Here it has learned on letters, and is to repair digits, of which
+# there are thirty: the question of `18_transfer.py` again, for another kind of network. There two players must learn,
+# and the few images spoil the one that judges. Here there is no judge: the network learns from the error in the hole
+# alone, as lesson 11's does for its first 2,200 steps.
+#
+#     python lessons/18_transfer_repair.py                                       # letters to digits
+#     python lessons/18_transfer_repair.py --data t10k-images-idx3-ubyte.gz      # digits in 20 fonts to MNIST's
+
+# %%
+import time
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from npgan import data, masks, repair, show, verdict
+from npgan.inpainting import inpainting_step
+from npgan.layers import BatchNormalization, Layer
+from npgan.lesson import Lesson
+from npgan.networks import Inpainter
+from npgan.optim import Adam, MovingAverage
+
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
+lesson = Lesson("18_transfer_repair", "A network that repairs, and few images", FLAGS, data="glyphs")
+args = lesson.args
+SEEDS = range(args.seed, args.seed + (2 if args.quick else 3))
+
+# What the exercises change.
+SECONDS = (
+    0.05 if args.quick else 1.0
+)  # of the processor, to learn from the few; the source has eight times as many
+IMAGES = 30
+
+RATE, BATCH = 2e-3, 32
+PARTS = (0.25, 0.5, 1.0, 2.0)  # of SECONDS: when a network is scored
+AS_SHIPPED = lesson.shipped and (SECONDS, IMAGES) == (1.0, 30)
+
+# %% [markdown]
+# ## The images and the hole
+#
+# 16x16 pixels, and the hole is a quarter of the area, in the middle. Scores are PSNR on the hole (lesson 10) of 500
+# images that nobody has learned from.
+
+# %%
+lesson.step("The images and the hole")
+count = 600 if args.quick else 5000
+like = {"size": args.size or 16, "seed": args.seed}
+target = data.load(args.data, channels=args.channels or 1, count=count, **like)
+SHAPE = H, W, C = target.shape
+repair.check_size(args.data, H, W)
+rest, unseen = target.split(max(1, min(500, len(target) // 3)), np.random.default_rng(args.seed))
+of_glyphs = data.UPPERCASE if args.data == "glyphs" else data.DIGITS
+source = data.glyphs(count, characters=of_glyphs, colour=C == 3, **like | {"size": H})
+truth = unseen[:]
+print(f"{len(source)} images to begin with, {min(IMAGES, len(rest))} of the target, {len(truth)} to score on")
+
+
+def hole(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The images without their middle, and masks."""
+    mask = masks.make("centre", len(images), H, W, np.random.default_rng(0))
+    return masks.damage(images, mask), mask
+
+
+# %% [markdown]
+# ## The ways
+#
+# - `as it is`: the network of the source repairs the target without having seen any of it.
+# - `all weights` go on; `encoder frozen`: the two blocks next to the damaged image stay as they are; `scale and shift`
+#   of the BatchNormalizations alone learn. `from scratch`: nothing goes on.
+#
+# The optimiser gets what is not frozen, `network.learning_parameters()`.
+
+
+# %%
+def learn(
+    network: Inpainter, images: data.Images, rng: np.random.Generator, ends: tuple[float, ...], look
+) -> list:
+    """Learn from the error in the hole; look(average) after so many seconds of the processor. Its own count not."""
+    optimizer, average = Adam(network.learning_parameters(), RATE, beta_1=0.9), MovingAverage(network, 0.99)
+    batches, spent, found = images.batches(min(BATCH, len(images)), rng), 0.0, []
+    for end in ends:
+        began = time.process_time()
+        while time.process_time() - began < end - spent:
+            real = next(batches)
+            damaged, mask = hole(real)
+            z = rng.standard_normal((len(real), network.noise), dtype=np.float32)
+            inpainting_step(network, None, optimizer, None, network.forward(damaged, mask, z), real, mask)
+            average.update()
+        spent = end
+        found.append(look(average.layer))
+    return found
+
+
+def freeze_by(name: str, network: Inpainter) -> None:
+    """Freeze what a way keeps as it is."""
+    if name == "encoder frozen":
+        for block in (network.down1, network.down2):
+            block.freeze()
+    if name == "scale and shift":
+        network.freeze()
+        for layer in network.walk():
+            if isinstance(layer, BatchNormalization):
+                layer.unfreeze()
+
+
+def score(network: Layer) -> float:
+    """Mean PSNR in dB on the hole; the repaired images are kept in `repaired` under `name`."""
+    repaired[name] = repair.repair(network, truth, hole(truth)[1], np.random.default_rng(0), "numpy")
+    return repair.score(repaired[name], truth, hole(truth)[1]).psnr
+
+
+lesson.step("Learning")
+WAYS = ("from scratch", "all weights", "encoder frozen", "scale and shift")
+repaired, psnr = {}, {name: [] for name in ("as it is", *WAYS)}
+for seed in SEEDS:
+    few = rest.take(np.random.default_rng(100 + seed).permutation(len(rest))[:IMAGES])
+    rng, name = np.random.default_rng(seed), "as it is"
+    before = Inpainter(SHAPE, rng)
+    psnr[name].append(learn(before, source, rng, (8 * SECONDS,), score) * len(PARTS))
+    for name in WAYS:
+        network = Inpainter(SHAPE, rng)
+        if name != "from scratch":
+            network.load_state(before.state())
+        freeze_by(name, network)
+        psnr[name].append(learn(network, few, rng, tuple(SECONDS * part for part in PARTS), score))
+psnr = {name: np.array(rows) for name, rows in psnr.items()}  # seeds, PARTS
+last = {name: rows[:, PARTS.index(1.0)] for name, rows in psnr.items()}
+for name, found in last.items():
+    print(f"{name:<18}PSNR {found.mean():5.2f} +- {found.std(ddof=1):4.2f} dB   {found.round(2)}")
+
+figure = Figure(figsize=(6, 3.8), layout="constrained")
+axes = figure.add_subplot(xlabel="seconds of the processor", ylabel="PSNR on the hole, dB", xscale="log")
+x = np.multiply(SECONDS, PARTS)
+for colour, (name, rows) in enumerate(psnr.items()):
+    axes.plot(x, rows.T, color=f"C{colour}", alpha=0.3)
+    axes.plot(x, rows.mean(axis=0), "o-", color=f"C{colour}", label=name)
+axes.set_xticks(x, [f"{value:g}" for value in x])
+axes.minorticks_off()
+axes.legend(fontsize=8)
+lesson.picture(figure, "seconds.png")
+# PROSE
+
+# %%
+lesson.step("Repairs")
+rows = np.concatenate([truth[:16], hole(truth[:16])[0], *(images[:16] for images in repaired.values())])
+grid = show.image_grid(rows, min(16, len(truth)), scale=max(1, 56 // H))
+names = ["original", "damaged", *repaired]
+lesson.picture(
+    show.titled(grid, f"unseen images, {PARTS[-1] * SECONDS:g} seconds", rows=names), "repairs.png"
+)
