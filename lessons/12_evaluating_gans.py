@@ -215,15 +215,14 @@ lesson.picture(figure, "sets.png")
 #     shuffled        37.48    1.982       0.00    0.00     0.00      0.00  0.90
 #     one class       49.69    2.951       0.89    0.10     1.02      0.11  0.94
 #
-# Both distances put floor, GAN, Gaussian and noise in their order. But see the ends: faultless digits of one class
-# lie farther off than noise, and the GAN, at 1.26, seems close to perfect. The two shares say what is wrong: `one
-# class` is good (0.89) and lacks nine kinds of ten (0.10). `noisy` has all kinds still, and few are good. The GAN has
-# all kinds, too, and only a third of its digits lie among real ones: its fault is another one than its distance says.
-# On MNIST's digits a GAN of as many steps has 0.67, real ones 0.85. But there the Gaussian has 0.93 and
-# blurred digits have 0.99: what is usual in every feature lies among real images. No score does alone.
+# Both distances put floor, GAN, Gaussian and noise in their order (with seeds 1 and 2, too). But see the ends:
+# faultless digits of one class lie farther off than noise, and the GAN seems nearly perfect. The two shares say what
+# is wrong: `one class` is good (0.89) and lacks nine kinds of ten (0.10). `noisy` has all kinds still, and few are
+# good. The GAN has all kinds, too, and only a third of its digits lie among real ones: its fault is another one than
+# its distance says. On MNIST's digits a GAN of as many steps has 0.67, real ones 0.85. But there the Gaussian has
+# 0.93 and blurred digits have 0.99: what is usual in every feature lies among real images. No score does alone.
 #
-# (If *every* image is under strong noise, recall falls, too, from 0.91 to 0.52 at a deviation of 1: nothing is known
-# again.)
+# (If *every* image is under strong noise, recall falls, too, from 0.91 to 0.52 at a deviation of 1.)
 
 # %% [markdown]
 # ## Copies
@@ -272,8 +271,8 @@ lesson.picture(show.image_grid(pairs, len(closest), scale=max(1, 56 // train.sha
 #     shuffled          8       1.185       0.601            21.9%
 #     one class         1       2.287       0.984            10.7%
 #
-# Pure noise "has" all ten classes: a classifier has no word for "none". So never count classes alone; the confidence
-# and the divergence say what the count hides.
+# Pure noise "has" all ten classes (8 and 6 with seeds 1 and 2): a classifier has no word for "none". So never count
+# classes alone; the confidence and the divergence say what the count hides.
 
 # %%
 lesson.step("Classes")
@@ -366,7 +365,8 @@ if AS_SHIPPED:
     assert alike.precision > 0.7 and alike.recall < 0.25, "one class is not good or not poor"  # 0.89, 0.10
     assert copying["copies"] > 0.95 and copying["GAN"] < 0.3, "copying does not see copies"  # 1.00, 0.08
     assert found["copies"].frechet < gan.frechet, "the distance sees copies"  # 0.73, 1.26
-    assert reports["noise"].found >= 7 and reports["noise"].divergence(shares) > 0.2  # 10 classes, 0.61
+    assert reports["noise"].found >= 5 and reports["noise"].divergence(shares) > 0.2  # 10, 8, 6 classes; 0.61
+    assert reports["noise"].confidence < 0.8 * reports["real"].confidence, "noise looks real"  # 0.45 of 0.98
     assert learned["real"] > 0.93 and learned["one class"] < 0.2 < learned["GAN"]  # 98%, 11%, 94%
     assert curves["frechet", "real"][1] > gan.frechet, "125 real images beat 1,000 samples"  # 3.6, 1.3
     assert mistaken["blurred"] < 0.5 * found["blurred"].frechet  # training mode flatters: 1.7 of 9.1
