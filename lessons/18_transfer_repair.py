@@ -69,8 +69,6 @@ def hole(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 # - `as it is`: the network of the source repairs the target without having seen any of it.
 # - `all weights` go on; `encoder frozen`: the two blocks next to the damaged image stay as they are; `scale and shift`
 #   of the BatchNormalizations alone learn. `from scratch`: nothing goes on.
-#
-# The optimiser gets what is not frozen, `network.learning_parameters()`.
 
 
 # %%
@@ -78,7 +76,7 @@ def learn(
     network: Inpainter, images: data.Images, rng: np.random.Generator, ends: tuple[float, ...], look
 ) -> list:
     """Learn from the error in the hole; look(average) after so many seconds of the processor. Its own count not."""
-    optimizer, average = Adam(network.learning_parameters(), RATE, beta_1=0.9), MovingAverage(network, 0.99)
+    optimizer, average = Adam(network.named_parameters(), RATE, beta_1=0.9), MovingAverage(network, 0.99)
     batches, spent, found = images.batches(min(BATCH, len(images)), rng), 0.0, []
     for end in ends:
         began = time.process_time()

@@ -117,28 +117,6 @@ def dcgan_discriminator(
     return Sequential([*layers, Flatten(), Dense(height * wide * channels, outputs, rng=rng)])
 
 
-def named_blocks(network: Sequential, first: str, middle: str, last: str) -> Sequential:
-    """The same layers in blocks with names: first, middle_1, middle_2, ..., last; as many as there are with weights.
-
-    Each block begins with a Dense or a convolution. So `load_state(state, only=...)` and `freeze` can take one.
-    """
-    blocks: list[list[Layer]] = []
-    for layer in network.layers:
-        if isinstance(layer, Dense | Conv2D | Conv2DTranspose):
-            blocks.append([])
-        blocks[-1].append(layer)
-    names = [first, *(f"{middle}_{number}" for number in range(1, len(blocks) - 1)), last]
-    return Sequential({name: Sequential(layers) for name, layers in zip(names, blocks, strict=True)})
-
-
-def freeze_all_but_scale(network: Layer) -> None:
-    """Let nothing learn but the scale and shift of BatchNormalizations, whose running statistics go on, too."""
-    network.freeze()
-    for layer in network.walk():
-        if isinstance(layer, BatchNormalization):
-            layer.unfreeze()
-
-
 # Kinds ---------------------------------------------------------------------------------------------------------
 #
 # Both players are told of what kind an image is to be: kinds (N, K) have a 1 in the column of the kind, else 0

@@ -179,11 +179,6 @@ class Layer:
             found |= {f"{name}.{key}": value for key, value in child.named_parameters().items()}
         return found
 
-    def learning_parameters(self) -> dict[str, Parameter]:
-        """Those of layers that are not frozen, by path: for the optimiser of a network that keeps a part as it is."""
-        frozen = {id(p) for layer in self.walk() if layer.frozen for p in layer.own_parameters().values()}
-        return {name: p for name, p in self.named_parameters().items() if id(p) not in frozen}
-
     def parameters(self) -> list[Parameter]:
         """All parameters as a list, for an optimiser."""
         return list(self.named_parameters().values())
