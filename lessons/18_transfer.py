@@ -36,14 +36,24 @@ args = lesson.args
 SEEDS = range(args.seed, args.seed + (2 if args.quick else 3))
 
 # What the exercises change.
-ROUNDS = 6 if args.quick else 300  # from scratch; as many seconds of the processor has each way
-RATE = 1e-3  # of both players, in every game
-FROZEN = 2  # so many blocks of D next to the image
+SOURCE = data.UPPERCASE  # the characters of the first source, where the target is glyphs
+RATE = 1e-3  # of both players in the games with few images
+MORE = True  # False: the first question alone
 
-FEW, NUMBER = (10, 30, 100), 30  # images; of which so many in all but one picture
-PARTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the seconds: when the game with NUMBER images is scored
+ROUNDS, FEW, NUMBER = (
+    6 if args.quick else 300,
+    (10, 30, 100),
+    30,
+)  # from scratch; images; of which mostly so many
+PARTS = (
+    0.25,
+    0.5,
+    1.0,
+    2.0,
+    4.0,
+)  # of the seconds that ROUNDS take: when the games with NUMBER images are scored
 LATENT, BATCH, WIDTH = 32, 32, 16
-AS_SHIPPED = lesson.shipped and (ROUNDS, RATE, FROZEN) == (300, 1e-3, 2)
+AS_SHIPPED = lesson.shipped and (SOURCE, RATE, MORE) == (data.UPPERCASE, 1e-3, True)
 
 # %% [markdown]
 # ## Source and target
@@ -94,14 +104,15 @@ SHAPE = H, W, C = digits.shape
 if H != W or H % 4 or H < 8:
     raise DataError(f"{digits.name}: wanted squares whose side 4 divides, 8 at least (--size), got {H} x {W}")
 if glyphs:
-    FONT = "STIXGeneralBolIta"
-    letters = data.glyphs(count, characters=data.UPPERCASE, **like)
-    others = data.glyphs(count, fonts=[font for font in data.FONTS if font != FONT], **like)
-    twentieth = data.glyphs(count, fonts=[FONT], **like | {"seed": args.seed + 1})
-    TASKS = [make_task("letters to digits", letters, digits), make_task("19 fonts to one", others, twentieth)]
+    letters = data.glyphs(count, characters=SOURCE, **like)
+    TASKS = [make_task("letters to digits", letters, digits)]
 else:
     TASKS = [make_task("glyphs to yours", data.glyphs(count, **like), digits)]
-TASK = TASKS[0]
+if glyphs and MORE:
+    FONT = "STIXGeneralBolIta"
+    others = data.glyphs(count, fonts=[font for font in data.FONTS if font != FONT], **like)
+    twentieth = data.glyphs(count, fonts=[FONT], **like | {"seed": args.seed + 1})
+    TASKS.append(make_task("19 fonts to one", others, twentieth))
 for task in TASKS:
     print(f"{task.name}: Frechet distance of real images {task.floor:.2f}, of the source's {task.before:.1f}")
 
@@ -133,13 +144,13 @@ def make_players(rng: np.random.Generator) -> tuple[Sequential, Sequential]:
     )
 
 
-def game(generator: Layer, discriminator: Layer, images: data.Images, rng: np.random.Generator) -> dict:
+def game(generator: Layer, discriminator: Layer, images: data.Images, rng, rate: float = 1e-3) -> dict:
     """All that a game changes, by name, as a checkpoint wants it."""
     return {
         "generator": generator,
         "discriminator": discriminator,
-        "g_optimizer": Adam(generator.named_parameters(), RATE),
-        "d_optimizer": Adam(discriminator.named_parameters(), RATE),
+        "g_optimizer": Adam(generator.named_parameters(), rate),
+        "d_optimizer": Adam(discriminator.named_parameters(), rate),
         "average": MovingAverage(generator, 0.99),
         "batches": images.batches(min(BATCH, len(images)), rng),
         "rng": rng,
@@ -180,7 +191,7 @@ for network, shape in zip(make_players(np.random.default_rng(0)), ((LATENT,), SH
 
 # %%
 lesson.step("The games of the source")
-parts = game(*make_players(np.random.default_rng(0)), TASK.source, np.random.default_rng(0))
+parts = game(*make_players(np.random.default_rng(0)), TASKS[0].source, np.random.default_rng(0))
 SECONDS = ROUNDS * min(play_for(parts, 0.3 * ROUNDS / 300) for _ in range(3))
 print(f"{ROUNDS} rounds from scratch: {SECONDS:.2f} seconds")
 names = [f"{task.name}-{seed}".replace(" ", "-") for task in TASKS for seed in SEEDS]
@@ -199,8 +210,8 @@ for name, (task, seed) in zip(names, ((task, seed) for task in TASKS for seed in
 # ## What goes on, and what stays
 #
 # - `all weights`: both players go on (Wang et al. 2018, TransferGAN).
-# - `D frozen`: so do they, but D's two blocks *next to the image*, which see edges and strokes, stay as they are, and
-#   only its judge learns (Mo et al. 2020, FreezeD). Some users have frozen the other end, by mistake; so do we, below.
+# - `D frozen`: so do they, but D's two blocks *next to the image*, which see strokes, stay as they are, and
+#   only its judge learns (Mo et al. 2020, FreezeD). Some users froze the other end, by mistake; so do we, below.
 # - `scale and shift`: of G nothing learns but the scale and shift of its BatchNormalizations, 96 numbers of 24,929
 #   (Noguchi and Harada 2019, who have no D; here it plays on).
 # - `from scratch`: nothing goes on.
@@ -221,7 +232,7 @@ class Way(NamedTuple):
 WAYS = {
     "from scratch": Way(g=False, d=slice(0)),
     "all weights": Way(),
-    "D frozen": Way(frozen=slice(FROZEN)),
+    "D frozen": Way(frozen=slice(2)),
     "scale and shift": Way(scale=True),
 }
 
@@ -261,84 +272,76 @@ def score(task: Task, few: np.ndarray, samples: np.ndarray) -> tuple[float, floa
     return distance, scores.copying(real=theirs, generated=near)
 
 
-results, drawn = {}, {}  # (task, way, number) -> scores (seeds, PARTS or one, 2); samples of the last seed
+drawn: dict = {}  # (task, way) -> samples of the last seed, after SECONDS
 
 
 def few_images(task: Task, seed: int, number: int) -> data.Images:
     return task.rest.take(np.random.default_rng(100 + seed).permutation(len(task.rest))[:number])
 
 
-def ask(task: Task, name: str, way: Way, number: int, before: int = 0) -> None:
-    """Play with every seed, `before` rounds first; keep the scores, and print those at the end of the seconds."""
-    rows, z = [], noise(len(task.unseen), np.random.default_rng(9))
+def ask(task: Task, name: str, way: Way, number: int = NUMBER, parts=(1.0,)) -> np.ndarray:
+    """Play with every seed; the scores after these parts of the time (seeds, parts, 2)."""
+    found, z = [], noise(len(task.unseen), np.random.default_rng(9))
     for seed in SEEDS:
         few, rng = few_images(task, seed, number), np.random.default_rng(50 + seed)
-        parts, spent = game(*start(way, sources[task.name, seed], rng), few, rng), 0.0
-        rows.append([])
+        players, spent = game(*start(way, sources[task.name, seed], rng), few, rng, RATE), 0.0
+        found.append([])
         with np.errstate(all="ignore"):  # games that run off
-            for _ in range(before):
-                play_round(parts)
-            for part in PARTS if task is TASK and number == NUMBER else (1.0,):
-                play_for(parts, SECONDS * (part - spent))
-                spent, samples = part, generate(parts["average"].layer, z)
-                rows[-1].append(score(task, few[:], samples))
+            for part in parts:
+                play_for(players, SECONDS * (part - spent))
+                spent, samples = part, generate(players["average"].layer, z)
+                found[-1].append(score(task, few[:], samples))
                 if part == 1.0:
                     drawn[task.name, name] = samples[:16]
-    keep(task, name, number, rows)
+    found = np.array(found)
+    say(name, number, found[:, list(parts).index(1.0)])
+    return found
 
 
-def keep(task: Task, name: str, number: int, rows: list) -> None:
-    results[task.name, name, number] = np.array(rows)
-    found = [at_end(name, which, task, number) for which in range(2)]
-    said = "   ".join(f"{x.mean():5.2f} +- {x.std(ddof=1):4.2f}" for x in found)
-    print(f"{name:<18}{number:4}   {said}   {found[0].round(2)}", flush=True)
+def say(name: str, number: int, found: np.ndarray) -> None:
+    """Print the scores (seeds, 2) of one way: mean and standard deviation, and the distance of each seed."""
+    means = "   ".join(f"{x.mean():5.2f} +- {x.std(ddof=1):4.2f}" for x in found.T)
+    print(f"{name:<18}{number:4}   {means}   {found[:, 0].round(2)}", flush=True)
 
 
-def at_end(name: str, which: int, task: Task, number: int) -> np.ndarray:
-    """One score of each seed after SECONDS."""
-    found = results[task.name, name, number]  # seeds, one or PARTS, 2
-    return found[:, PARTS.index(1.0) if found.shape[1] > 1 else 0, which]
+HEAD = f"{'way':<18}{'few':>4}   {'Frechet':>13}   {'copying':>13}   Frechet, each seed"
 
 
-def curves(x, found: dict, label: str, picture: str) -> None:
+def curves(task: Task, x, found: dict, label: str, picture: str) -> None:
     """Both scores over x, each seed pale and their mean strong; found: way -> (seeds, len(x), 2)."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     for axes, which, what in zip(figure.subplots(1, 2), (0, 1), ("Frechet distance", "copying")):
         for colour, (name, rows) in enumerate(found.items()):
             axes.plot(x, rows[..., which].T, color=f"C{colour}", alpha=0.3)
             axes.plot(x, rows[..., which].mean(axis=0), "o-", color=f"C{colour}", label=name)
-        axes.axhline((TASK.floor, 0.5)[which], color="k", linestyle=":")
+        axes.axhline((task.floor, 0.5)[which], color="k", linestyle=":")
         axes.set(xlabel=label, ylabel=what, xscale="log", yscale=("log", "linear")[which])
         axes.set_xticks(x, [f"{value:g}" for value in x])
         axes.minorticks_off()
-    axes.legend()
+    axes.legend(fontsize=8)
     lesson.picture(figure, picture)
 
 
 def side_by_side(task: Task, picture: str) -> None:
-    few = few_images(task, SEEDS[-1], NUMBER)[:16]
-    grid = np.concatenate([few, *(drawn[task.name, name] for name in WAYS)])
-    grid = show.image_grid(grid, 16, scale=max(1, 56 // H))
+    grid = [few_images(task, SEEDS[-1], NUMBER)[:16], *(drawn[task.name, name] for name in WAYS)]
+    grid = show.image_grid(np.concatenate(grid), 16, scale=max(1, 56 // H))
     lesson.picture(show.titled(grid, f"{task.name}, {NUMBER} images", rows=["the few", *WAYS]), picture)
 
-
-HEAD = f"{'way':<18}{'few':>4}   {'Frechet':>13}   {'copying':>13}   Frechet, each seed"
 
 # %% [markdown]
 # ## Thirty images
 
 # %%
+TASK = TASKS[0]
 lesson.step(f"{TASK.name}, {NUMBER} images")
 print(HEAD)
 few = [few_images(TASK, seed, NUMBER)[:] for seed in SEEDS]
-keep(TASK, "the few", NUMBER, [[score(TASK, x, np.resize(x, TASK.unseen.shape))] for x in few])
-for name, way in WAYS.items():
-    ask(TASK, name, way, NUMBER)
-found = {name: results[TASK.name, name, NUMBER] for name in WAYS}
-for name, rows in found.items():
-    for which, what in enumerate(("Frechet", "copying")):
-        print(f"{name:<18}{what} after {PARTS} of the time: {rows[..., which].mean(axis=0).round(2)}")
-curves(np.multiply(SECONDS, PARTS).round(2), found, "seconds of the processor", "seconds.png")
+say("the few", NUMBER, np.array([score(TASK, x, np.resize(x, TASK.unseen.shape)) for x in few]))
+thirty = {name: ask(TASK, name, way, parts=PARTS) for name, way in WAYS.items()}
+for name, found in thirty.items():
+    print(f"{name} after {PARTS} of the time: Frechet, then copying")
+    print(found.mean(axis=0).T.round(2))
+curves(TASK, np.multiply(SECONDS, PARTS).round(2), thirty, "seconds of the processor", "seconds.png")
 side_by_side(TASK, "samples.png")
 
 # %% [markdown]
@@ -347,14 +350,13 @@ side_by_side(TASK, "samples.png")
 # %%
 lesson.step("Ten, thirty, a hundred")
 print(HEAD)
-found = {}
-for name, way in WAYS.items():
-    for number in FEW:
-        if number != NUMBER:
-            ask(TASK, name, way, number)
-    rows = [[at_end(name, which, TASK, number) for which in range(2)] for number in FEW]
-    found[name] = np.array(rows).transpose(2, 0, 1)  # seeds, FEW, 2
-curves(FEW, found, "images", "images.png")
+END = PARTS.index(1.0)
+by_number = {}
+for name, way in WAYS.items() if MORE else ():
+    ten, hundred = (ask(TASK, name, way, number)[:, 0] for number in (10, 100))
+    by_number[name] = np.stack([ten, thirty[name][:, END], hundred], axis=1)  # seeds, FEW, 2
+if MORE:
+    curves(TASK, FEW, by_number, "images", "images.png")
 
 # %% [markdown]
 # ## What of it helps, and what it costs
@@ -368,38 +370,37 @@ PIECES = {
     "only G goes on": Way(d=slice(0)),
     "only D goes on": Way(g=False),
 }
-for name, way in PIECES.items():
-    ask(TASK, name, way, NUMBER)
-ask(TASK, "scratch, + source", WAYS["from scratch"], NUMBER, before=args.steps)
+pieces = {name: ask(TASK, name, way)[:, 0] for name, way in PIECES.items() if MORE}
 
 # %% [markdown]
 # ## From 19 fonts to the twentieth
 
 # %%
-if glyphs:
-    lesson.step("From 19 fonts to the twentieth")
+for task in TASKS[1:]:
+    lesson.step(f"{task.name}, {NUMBER} images")
     print(HEAD)
-    for name, way in WAYS.items():
-        ask(TASKS[1], name, way, NUMBER)
-    side_by_side(TASKS[1], "font.png")
+    fonts = {name: ask(task, name, way)[:, 0] for name, way in WAYS.items()}
+    side_by_side(task, "font.png")
 
 # %% [markdown]
 # ## Checks, or a verdict
 
 # %%
 lesson.step("Checks, or a verdict")
-distance = {name: at_end(name, 0, TASK, NUMBER) for name in (*WAYS, *PIECES, "scratch, + source")}
-copying = {name: at_end(name, 1, TASK, NUMBER) for name in WAYS}
-nearer = (distance["D frozen"] < distance["from scratch"]).sum()
-print(f"D frozen is nearer than from scratch in {nearer} of {len(SEEDS)} seeds")
+at_end = {name: found[:, END] for name, found in thirty.items()}
+nearer = (at_end["D frozen"] < at_end["from scratch"]).sum(axis=0)
+print(
+    f"D frozen against from scratch: nearer in {nearer[0]} seeds of {len(SEEDS)}, copies less in {nearer[1]}"
+)
 if AS_SHIPPED:
     lesson.end()
 else:
-    best = min(WAYS, key=lambda name: distance[name].mean())
+    means = {name: found.mean(axis=0) for name, found in at_end.items()}
+    best = min(means, key=lambda name: means[name][0])
     lesson.end(
         verdict.lines(
-            f"with {NUMBER} images: {best}, Frechet distance {distance[best].mean():.2f}, copying {copying[best].mean():.2f}",
-            f"from scratch {distance['from scratch'].mean():.2f}, copying {copying['from scratch'].mean():.2f}",
+            f"with {NUMBER} images: {best}, Frechet distance {means[best][0]:.2f}, copying {means[best][1]:.2f}",
+            "from scratch {:.2f}, copying {:.2f}".format(*means["from scratch"]),
             f"real images {TASK.floor:.2f}, images of the source {TASK.before:.2f}",
             verdict.count(len(TASK.unseen)),
         )
