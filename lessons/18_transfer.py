@@ -30,7 +30,7 @@ from npgan.optim import Adam, MovingAverage
 from npgan.series import Series
 
 FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
-TRAINING = dict(steps=800, quick_steps=3, data="glyphs", resume=True)
+TRAINING = dict(steps=2500, quick_steps=3, data="glyphs", resume=True)
 lesson = Lesson("18_transfer", "Start from a trained GAN, with few images", FLAGS, **TRAINING)
 args = lesson.args
 SEEDS = range(args.seed, args.seed + (2 if args.quick else 3))
@@ -186,7 +186,7 @@ for network, shape in zip(make_players(np.random.default_rng(0)), ((LATENT,), SH
 # %% [markdown]
 # ## The games of the source
 #
-# For each seed and each source 800 rounds with many images, about six seconds. They are saved, and `--resume` does
+# For each seed and each source 2,500 rounds with many images, about 19 seconds. They are saved, and `--resume` does
 # not play them again (`npgan/series.py`). Before that, a few rounds for the clock: how long are 300?
 
 # %%
