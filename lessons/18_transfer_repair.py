@@ -72,7 +72,8 @@ truth, (damaged, mask) = unseen[:], hole(unseen[:])
 #
 # - `as it is`: the network of the source repairs the target without having seen any of it.
 # - `from scratch`: nothing goes on. `all weights`: all of it does.
-# - `blocks frozen`: the two blocks next to the damaged image stay as they are.
+# - `blocks frozen`: the two blocks next to the damaged image stay as they are. Their BatchNormalizations then use the
+#   statistics of the source while the others learn, too (`freeze(inference=True)`), for so they will when it repairs.
 # - `scale and shift`: nothing learns but those of the BatchNormalizations.
 
 
@@ -103,7 +104,7 @@ def freeze(network: Inpainter, name: str) -> None:
     """Freeze what the way of that name keeps as it is."""
     if name == "blocks frozen":
         for block in FROZEN:
-            network.children()[block].freeze()
+            network.children()[block].freeze(inference=True)
     if name == "scale and shift":
         network.freeze()
         for layer in network.walk():

@@ -192,3 +192,40 @@ def test_frozen_layers_cost_no_waiting_on_the_device(cupy, lesson, source, leewa
         logits[device] = to_numpy(last.logits)
         assert moved(discriminator, source[1]) == named(discriminator, "judge")
     np.testing.assert_allclose(logits["cupy"], logits["numpy"], rtol=1e-4 * leeway, atol=1e-4 * leeway)
+
+
+# Repairs ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def repairs(tmp_path_factory):
+    return names_of("18_transfer_repair.py", tmp_path_factory.mktemp("repairs"), "Repairs")
+
+
+@pytest.mark.parametrize("way", ["from scratch", "all weights", "blocks frozen", "scale and shift"])
+def test_a_network_that_repairs_learns_what_its_way_leaves_free(repairs, way):
+    network = repairs["Inpainter"](repairs["SHAPE"], np.random.default_rng(0))
+    assert network.down1.layers[0].weight.value.shape[2] == repairs["C"] + 1  # it gets the image and the mask
+    before, parameters = network.state(), set(network.named_parameters())
+    repairs["freeze"](network, way)
+    few = repairs["rest"].take(np.arange(30))
+    ((repaired, psnr),) = repairs["learn"](network, few, np.random.default_rng(0), (0.05,))
+    changed = moved(network, before)
+    if way == "blocks frozen":
+        assert changed == {name for name in before if name.split(".")[0] not in ("down1", "down2")}
+    elif way == "scale and shift":
+        assert changed & parameters == {name for name in parameters if name.endswith(("gamma", "beta"))}
+    else:
+        assert changed == set(before)
+    known = repairs["mask"] < 0.5
+    kept = np.broadcast_to(known, repaired.shape)
+    np.testing.assert_array_equal(repaired[kept], repairs["truth"][kept])
+    assert 5 < psnr < 15
+
+
+def test_the_frozen_blocks_use_the_statistics_with_which_they_will_repair(repairs):
+    network = repairs["Inpainter"](repairs["SHAPE"], np.random.default_rng(0))
+    repairs["freeze"](network, "blocks frozen")
+    x = np.random.default_rng(1).standard_normal((4, 16, 16, 2)).astype(np.float32)
+    np.testing.assert_array_equal(network.down1.forward(x), network.down1.forward(x, train=False))
+    assert not network.up2.frozen
