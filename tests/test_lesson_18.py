@@ -69,14 +69,10 @@ def check_the_image_end_is_frozen(lesson, source, way):
 
 
 def test_blocks_have_names_and_the_same_layers(lesson):
-    generator, discriminator = lesson["make_players"](np.random.default_rng(0))
-    assert list(generator.children()) == ["from_noise", "double_1", "to_image"]
-    assert list(discriminator.children()) == ["from_image", "halve_1", "judge"]
-    plain = lesson["networks"].dcgan_generator(
-        lesson["SHAPE"], 32, np.random.default_rng(0), width=16, smallest=4
-    )
-    z = lesson["noise"](5, np.random.default_rng(1))
-    np.testing.assert_array_equal(generator.forward(z), plain.forward(z))
+    _, discriminator = lesson["make_players"](np.random.default_rng(0))
+    assert list(discriminator.children()) == ["from_image", "halve", "judge"]
+    kinds = [type(layer).__name__ for block in discriminator.layers for layer in block.layers]
+    assert kinds == ["Conv2D", "LeakyReLU", "Conv2D", "LeakyReLU", "Flatten", "Dense"]
 
 
 def test_d_frozen_keeps_the_blocks_next_to_the_image_and_the_wrong_end_is_found(lesson, source):
@@ -98,7 +94,7 @@ def test_gradients_pass_through_what_is_frozen_and_a_round_leaves_it_frozen(less
     np.testing.assert_array_equal(ours, theirs)
     lesson["play_round"](frozen)
     flags = {name: block.frozen for name, block in frozen["discriminator"].children().items()}
-    assert flags == {"from_image": True, "halve_1": True, "judge": False}
+    assert flags == {"from_image": True, "halve": True, "judge": False}
 
 
 def test_scale_and_shift_are_all_that_learns_in_g(lesson, source):
