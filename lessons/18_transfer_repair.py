@@ -75,6 +75,7 @@ truth, (damaged, mask) = unseen[:], hole(unseen[:])
 # - `blocks frozen`: the two blocks next to the damaged image stay as they are. Their BatchNormalizations then use the
 #   statistics of the source while the others learn, too (`freeze(inference=True)`), for so they will when it repairs.
 # - `scale and shift`: nothing learns but those of the BatchNormalizations.
+# - `many images`: what could be had, with 4,500 images of the target and eight times the time.
 
 
 # %%
@@ -113,14 +114,15 @@ def freeze(network: Inpainter, name: str) -> None:
 
 
 lesson.step("Learning")
-WAYS = ("as it is", "from scratch", "all weights", "blocks frozen", "scale and shift")
+WAYS = ("from scratch", "as it is", "all weights", "blocks frozen", "scale and shift", "many images")
 psnr, repaired = {name: [] for name in WAYS}, {}  # seeds, PARTS; of the last seed
 for seed in SEEDS:
     few = rest.take(np.random.default_rng(100 + seed).permutation(len(rest))[:IMAGES])
     rng = np.random.default_rng(seed)
     trained = Inpainter(SHAPE, rng)
     found = {"as it is": learn(trained, source, rng, (8 * SECONDS,)) * len(PARTS)}
-    for name in WAYS[1:]:
+    found["many images"] = learn(Inpainter(SHAPE, rng), rest, rng, (8 * SECONDS,)) * len(PARTS)
+    for name in (name for name in WAYS if name not in found):
         network = Inpainter(SHAPE, rng)
         if name != "from scratch":
             network.load_state(trained.state())
