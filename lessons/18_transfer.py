@@ -200,6 +200,7 @@ class Way(NamedTuple):
     d: slice = slice(None)  # the blocks of D that go on, counted from the image
     frozen: slice = slice(0)  # the blocks of D that stay as they are
     scale: bool = False  # of G only scale and shift learn
+    rate: float = RATE
 
 
 WAYS = {
@@ -257,7 +258,7 @@ def ask(task: Task, name: str, way: Way, number: int = NUMBER, parts=(1.0,)) -> 
     found, z = [], noise(len(task.unseen), np.random.default_rng(9))
     for seed in SEEDS:
         few, rng = few_images(task, seed, number), np.random.default_rng(50 + seed)
-        players, spent = game(*start(way, sources[task.name, seed], rng), few, rng, RATE), 0.0
+        players, spent = game(*start(way, sources[task.name, seed], rng), few, rng, way.rate), 0.0
         found.append([])
         with np.errstate(all="ignore"):  # games that run off
             for part in parts:
@@ -337,6 +338,8 @@ PIECES = {
     "one block frozen": Way(frozen=slice(1)),
     "only G goes on": Way(d=slice(0)),
     "only D goes on": Way(g=False),
+    "scratch, 3e-3": Way(g=False, d=slice(0), rate=3e-3),
+    "scratch, 1e-2": Way(g=False, d=slice(0), rate=1e-2),
 }
 numbers = {(name, n): ask(TASK, name, WAYS[name], n)[:, 0] for name in WAYS for n in (10, 100) if MORE}
 pieces = {name: ask(TASK, name, way)[:, 0] for name, way in PIECES.items() if MORE}
@@ -384,8 +387,12 @@ if AS_SHIPPED:
     assert means["scale and shift"][-1, 0] > 1.5 * means["from scratch"][-1, 0]  # 17.8, 7.7
     ten, hundred = (numbers["all weights", n][:, 0].mean() for n in (10, 100))
     assert hundred < means["all weights"][NOW, 0] < ten  # 5.8, 7.0, 14.7
-    wrong, _, g, d = (pieces[name][:, 0].mean() for name in PIECES)
+    wrong, _, g, d, *_ = (pieces[name][:, 0].mean() for name in PIECES)
     assert wrong > 1.5 * means["D frozen"][NOW, 0] and g < d  # 18.7, 8.0; 7.5, 11.2
+    fast = np.minimum(pieces["scratch, 3e-3"], pieces["scratch, 1e-2"])[
+        :, 0
+    ]  # the better of both for each seed
+    assert (thirty["all weights"][:, NOW, 0] < fast).sum() >= 2  # FAST
     assert all(fonts[name][:, 0].mean() < 12 < fonts["from scratch"][:, 0].mean() for name in list(WAYS)[1:3])
     lesson.end()
 else:
