@@ -312,17 +312,17 @@ lesson.picture(figure, "seconds.png")
 side_by_side(TASK, "samples.png")
 
 # %% [markdown]
-# Three seeds, mean and standard deviation; the time is 2.2 seconds. Last row: means after four times as long.
+# Three seeds, mean and standard deviation; the time is 2.4 seconds. Last row: means after four times as long.
 #
 #                     the few       from scratch    all weights     D frozen        scale and shift
-#     Frechet         12.0 +- 0.4   15.0 +- 2.5     7.0 +- 0.6      8.0 +- 0.7      18.8 +- 0.8
-#     copying         1.00          0.59 +- 0.06    0.60 +- 0.05    0.45 +- 0.03    0.32 +- 0.03
-#     four times                    7.7, 0.71       8.1, 0.80       7.5, 0.47       17.8, 0.52
+#     Frechet         12.0 +- 0.4   12.8 +- 1.4     7.1 +- 0.6      7.8 +- 0.4      18.4 +- 0.7
+#     copying         1.00          0.59 +- 0.05    0.63 +- 0.03    0.45 +- 0.03    0.35 +- 0.02
+#     four times                    7.8, 0.73       8.5, 0.82       7.7, 0.47       18.3, 0.57
 #
-# - **What goes on is time.** A quarter of it brings all weights to 10.3, nearer than a new game after the whole. Then
-#   they turn: distance and copying rise. And with four times the time a new game has caught up, in distance.
+# - **What goes on is time.** A quarter of it brings all weights to 9.1, nearer than a new game after the whole. Then
+#   they turn: distance and copying rise. And after four times as long a new game has caught up, in distance.
 # - **Frozen blocks hold D back from the thirty.** 513 numbers cannot know them by heart: copying stays below that of
-#   real images, the distance never rises. A new game is farther at first, and later as near but copies more.
+#   real images, the distance hardly rises. A new game is farther at first, and later as near but copies more.
 # - **Scale and shift make no digits of letters** (samples.png): 96 numbers weigh strokes, and draw no new ones. They
 #   can make printed digits MNIST's (`--data`): 12.3 with 30 images and, best of all ways there, 11.5 with ten.
 #
@@ -347,16 +347,18 @@ pieces = {name: ask(TASK, name, way)[:, 0] for name, way in PIECES.items() if MO
 # %% [markdown]
 # Frechet distance, and copying:
 #
-#                        from scratch         all weights          D frozen             scale and shift
-#     10 images          16.8 +- 2.7, 0.85    14.7 +- 4.0, 0.92    12.5 +- 2.9, 0.72    19.2 +- 0.4, 0.61
-#     100 images         14.4 +- 1.2, 0.39     5.8 +- 0.3, 0.39     7.3 +- 0.5, 0.32    18.5 +- 0.4, 0.22
+#                       from scratch        all weights         D frozen            scale and shift
+#     10 images         15.1 +- 1.7, 0.88   15.5 +- 4.1, 0.94   12.6 +- 2.9, 0.73   19.3 +- 0.5, 0.63
+#     100 images        12.9 +- 0.8, 0.39    5.6 +- 0.3, 0.41    7.1 +- 0.5, 0.32   18.2 +- 0.4, 0.24
+#                       wrong end frozen    one block frozen    only G goes on      only D goes on
+#     30 images         19.1 +- 4.1, 0.19    7.0 +- 0.7, 0.65    7.5 +- 1.0, 0.63    8.7 +- 1.1, 0.58
+#                       scratch, 3e-3       scratch, 1e-2
+#     30 images          8.1 +- 0.7, 0.66    8.1 +- 0.3, 0.77
 #
-# In this time a new game has no use for a hundred images: it is still learning what an image is. With ten all copy.
-#
-#     30 images          wrong end frozen     one block frozen     only G goes on       only D goes on
-#                        18.7 +- 4.3, 0.19     7.1 +- 0.7, 0.61     7.5 +- 1.1, 0.58    11.2 +- 1.3, 0.56
-#
-# It is G that carries it. The wrong end frozen, the judge and the block before it, is worse than no transfer.
+# - A new game with three times the rate is nearly as near as a transferred one, and copies more than with D frozen.
+#   All weights are nearer in each seed (6.5, 7.0, 7.7; the better new one 7.9, 7.5, 8.4), D frozen in two of three.
+# - With ten all copy. Only what goes on has a use for a hundred. Both players help, G more than D.
+# - The wrong end frozen, the judge and the block before it, is worse than no transfer.
 #
 # ## From 19 fonts to the twentieth
 
@@ -368,8 +370,8 @@ for task in TASKS[1:]:
     side_by_side(task, "font.png")
 
 # %% [markdown]
-# From scratch 15.7 +- 1.7, copying 0.33; all weights 8.1 +- 1.0, 0.47; D frozen 8.5 +- 0.9, 0.33; scale and shift
-# 16.5 +- 0.8, 0.25. The digits are known here and only the font is new; the answer is the same.
+# From scratch 12.4 +- 0.7, copying 0.36; all weights 8.0 +- 1.0, 0.50; D frozen 8.5 +- 0.8, 0.34; scale and shift
+# 16.3 +- 0.9, 0.26. The digits are known here and only the font is new; the answer is the same.
 #
 # ## Checks, or a verdict
 
@@ -380,20 +382,17 @@ NOW, new, frozen = PARTS.index(1.0), thirty["from scratch"], thirty["D frozen"]
 nearer, less = (frozen < new)[:, NOW].sum(axis=0)
 print(f"D frozen against from scratch: nearer in {nearer} seeds of {len(SEEDS)}, copies less in {less}")
 if AS_SHIPPED:
-    assert nearer == 3 and (thirty["all weights"] < new)[:, NOW, 0].all()  # 9.0 at most, 12.5 at least
+    assert nearer == 3 and (thirty["all weights"] < new)[:, NOW, 0].all()  # 8.2 at most, 11.3 at least
     assert means["D frozen"][NOW, 1] < means["from scratch"][NOW, 1]  # 0.45, 0.59
-    assert (frozen[:, -1, 1] < new[:, -1, 1] - 0.1).all()  # 0.48 at most, 0.68 at least
-    assert means["from scratch"][-1, 0] < 1.5 * means["all weights"][NOW, 0]  # 7.7, 7.0: it has caught up
-    assert means["scale and shift"][-1, 0] > 1.5 * means["from scratch"][-1, 0]  # 17.8, 7.7
-    ten, hundred = (numbers["all weights", n][:, 0].mean() for n in (10, 100))
-    assert hundred < means["all weights"][NOW, 0] < ten  # 5.8, 7.0, 14.7
-    wrong, _, g, d, *_ = (pieces[name][:, 0].mean() for name in PIECES)
-    assert wrong > 1.5 * means["D frozen"][NOW, 0] and g < d  # 18.7, 8.0; 7.5, 11.2
-    fast = np.minimum(pieces["scratch, 3e-3"], pieces["scratch, 1e-2"])[
-        :, 0
-    ]  # the better of both for each seed
-    assert (thirty["all weights"][:, NOW, 0] < fast).sum() >= 2  # FAST
-    assert all(fonts[name][:, 0].mean() < 12 < fonts["from scratch"][:, 0].mean() for name in list(WAYS)[1:3])
+    assert (frozen[:, -1, 1] < new[:, -1, 1] - 0.1).all()  # 0.47, 0.73
+    assert means["from scratch"][-1, 0] < 1.5 * means["all weights"][NOW, 0]  # 7.8, 7.1: it has caught up
+    assert means["scale and shift"][-1, 0] > 1.5 * means["from scratch"][-1, 0]  # 18.3, 7.8
+    assert numbers["all weights", 100][:, 0].mean() < means["all weights"][NOW, 0]  # 5.6, 7.1
+    wrong, *_, middling, fast = (found[:, 0] for found in pieces.values())
+    assert wrong.mean() > 1.5 * means["D frozen"][NOW, 0]  # 19.1, 7.8
+    assert (thirty["all weights"][:, NOW, 0] < np.minimum(middling, fast)).sum() >= 2  # 3, by 0.5 at least
+    a, b, c, _ = (found[:, 0].mean() for found in fonts.values())
+    assert max(b, c) < 0.85 * a  # 8.5, 12.4
     lesson.end()
 else:
     found = [f"{name}: Frechet {x[NOW, 0]:.1f}, copying {x[NOW, 1]:.2f}" for name, x in means.items()]
