@@ -41,8 +41,7 @@ MORE = True  # False: the first question alone
 
 ROUNDS = 6 if args.quick else 300  # from scratch; what they take is the time that every way has
 PARTS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of this time: when the games with NUMBER images are scored
-FEW, NUMBER = (10, 30, 100), 30  # images
-LATENT, BATCH = 32, 32
+NUMBER, BATCH, LATENT = 30, 32, 32  # the few images, those of a batch, numbers of noise
 AS_SHIPPED = lesson.shipped and (SOURCE, RATE, MORE) == (data.UPPERCASE, 1e-3, True)
 
 # %% [markdown]
@@ -246,9 +245,6 @@ def score(task: Task, few: np.ndarray, samples: np.ndarray) -> tuple[float, floa
     return distance, scores.copying(real=theirs, generated=near)
 
 
-drawn: dict = {}  # (task, way) -> samples of the last seed, after SECONDS
-
-
 def few_images(task: Task, seed: int, number: int) -> data.Images:
     return task.rest.take(np.random.default_rng(100 + seed).permutation(len(task.rest))[:number])
 
@@ -278,6 +274,7 @@ def say(name: str, number: int, found: np.ndarray) -> None:
     print(f"{name:<18}{number:4}   {means}   {found[:, 0].round(2)}", flush=True)
 
 
+drawn: dict = {}  # (task, way) -> samples of the last seed, after SECONDS
 HEAD = f"{'way':<18}{'few':>4}   {'Frechet':>13}   {'copying':>13}   Frechet, each seed"
 
 
@@ -325,8 +322,7 @@ side_by_side(TASK, "samples.png")
 #   real images, the distance hardly rises. A new game is farther at first, and later as near but copies more.
 # - **Scale and shift make no digits of letters** (samples.png): 96 numbers weigh strokes, and draw no new ones. They
 #   can make printed digits MNIST's (`--data`): 12.3 with 30 images and, best of all ways there, 11.5 with ten.
-#
-# Nobody draws well from thirty images in so short a time. And the source's own 19 seconds are not counted.
+# - Nobody draws well from thirty images in so short a time. And the source's own 19 seconds are not counted.
 
 # %% [markdown]
 # ## Ten and a hundred; what of it helps
@@ -365,7 +361,6 @@ pieces = {name: ask(TASK, name, way)[:, 0] for name, way in PIECES.items() if MO
 # %%
 for task in TASKS[1:]:
     lesson.step(f"{task.name}, {NUMBER} images")
-    print(HEAD)
     fonts = {name: ask(task, name, way)[:, 0] for name, way in WAYS.items()}
     side_by_side(task, "font.png")
 
@@ -396,8 +391,7 @@ if AS_SHIPPED:
     lesson.end()
 else:
     found = [f"{name}: Frechet {x[NOW, 0]:.1f}, copying {x[NOW, 1]:.2f}" for name, x in means.items()]
-    scale = f"real images {TASK.floor:.2f}, the source's {TASK.before:.1f}"
-    lesson.end(verdict.lines(*found, scale, verdict.count(len(TASK.unseen))))
+    lesson.end(verdict.lines(*found, f"real images: {TASK.floor:.2f}", verdict.count(len(TASK.unseen))))
 
 # %% [markdown]
 # ## Exercises (with `MORE = False`: see seconds.png, and what is printed with it)
