@@ -385,7 +385,7 @@ if AS_SHIPPED:
     assert numbers["all weights", 100][:, 0].mean() < means["all weights"][NOW, 0]  # 5.6, 7.1
     wrong, *_, middling, fast = (found[:, 0] for found in pieces.values())
     assert wrong.mean() > 1.5 * means["D frozen"][NOW, 0]  # 19.1, 7.8
-    assert (thirty["all weights"][:, NOW, 0] < np.minimum(middling, fast)).sum() >= 2  # 3, by 0.5 at least
+    assert (thirty["all weights"][:, NOW, 0] < np.minimum(middling, fast)).sum() >= 2  # 3, by 0.4 at least
     a, b, c, _ = (found[:, 0].mean() for found in fonts.values())
     assert max(b, c) < 0.85 * a  # 8.5, 12.4
     lesson.end()
