@@ -28,8 +28,8 @@ from npgan.metrics.samples import generate
 from npgan.optim import Adam, MovingAverage
 from npgan.series import Series
 
-FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 TRAINING = dict(steps=2500, quick_steps=3, data="glyphs", resume=True)
+FLAGS = ""  # in a notebook the flags stand here, as "--quick --seed 1"
 lesson = Lesson("18_transfer", "Start from a trained GAN, with few images", FLAGS, **TRAINING)
 args = lesson.args
 SEEDS = range(args.seed, args.seed + (2 if args.quick else 3))
@@ -278,10 +278,10 @@ drawn: dict = {}  # (task, way) -> samples of the last seed, after SECONDS
 HEAD = f"{'way':<18}{'few':>4}   {'Frechet':>13}   {'copying':>13}   Frechet, each seed"
 
 
-def side_by_side(task: Task, picture: str) -> None:
+def side_by_side(task: Task) -> Figure:
     grid = [few_images(task, SEEDS[-1], NUMBER)[:16], *(drawn[task.name, name] for name in WAYS)]
     grid = show.image_grid(np.concatenate(grid), 16, scale=max(1, 56 // H))
-    lesson.picture(show.titled(grid, f"{task.name}, {NUMBER} images", rows=["the few", *WAYS]), picture)
+    return show.titled(grid, f"{task.name}, {NUMBER} images", rows=["the few", *WAYS])
 
 
 # %% [markdown]
@@ -306,7 +306,7 @@ for axes, which, what in zip(figure.subplots(1, 2), (0, 1), ("Frechet distance",
     axes.minorticks_off()
 axes.legend(fontsize=8)
 lesson.picture(figure, "seconds.png")
-side_by_side(TASK, "samples.png")
+lesson.picture(side_by_side(TASK), "samples.png")
 
 # %% [markdown]
 # Three seeds, mean and standard deviation; the time is 2.4 seconds. Last row: means after four times as long.
@@ -362,7 +362,7 @@ pieces = {name: ask(TASK, name, way)[:, 0] for name, way in PIECES.items() if MO
 for task in TASKS[1:]:
     lesson.step(f"{task.name}, {NUMBER} images")
     fonts = {name: ask(task, name, way)[:, 0] for name, way in WAYS.items()}
-    side_by_side(task, "font.png")
+    lesson.picture(side_by_side(task), "font.png")
 
 # %% [markdown]
 # From scratch 12.4 +- 0.7, copying 0.36; all weights 8.0 +- 1.0, 0.50; D frozen 8.5 +- 0.8, 0.34; scale and shift
