@@ -22,6 +22,8 @@ found = told(answers.lesson({"GAME = 1.0  #": "GAME = 0.0  #"}, *short))
 answers.between("Frechet distance", found["frechet"], 0.2, 3, full=True)
 answers.between("main", found["main"], 0.8, 1, full=True)
 
+# The same as with the game: 1.48 and 1.49, and 97% right both times. The edges are learned from real pictures.
+
 answers.exercise(2, "A cloud that costs nothing")
 names = answers.lesson({"DIVERGENCE = 0.02  #": "DIVERGENCE = 0.0  #"}, *short)
 last = {name: run["run"].history["divergence"][-1] for name, run in (("0.02", shipped), ("0", names))}
