@@ -3,7 +3,7 @@
 #
 # An image of 64 x 64 is hard to draw: colours, places, shapes and edges, all at once. So let both networks begin with
 # 4 x 4 pixels, where an image is little more than a colour, and let them grow: 8 x 8, 16 x 16, each time with one
-# more block. That is Karras et al. 2018, "ProGAN"; it is the first of the remedies that lesson 14 lists. It drew the
+# more block. That is Karras et al. 2018, "ProGAN"; it is one of the remedies that lesson 14 lists. It drew the
 # first sharp faces of 1,024 pixels, in days on GPUs. Does it pay at 64 pixels, in minutes on a processor? Lesson 9's
 # network, sized for 64 pixels, gets as many seconds, and both are measured as they learn.
 #
