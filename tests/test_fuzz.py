@@ -27,6 +27,7 @@ from npgan import checkpoint
 from npgan.data import DataError, Images, load
 from npgan.layers import BatchNormalization, Dense, Sequential
 from npgan.optim import Adam
+from npgan.training import peak_memory
 
 EXAMPLES = 260  # of each kind of file
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 5, 7), dtype=np.uint8)
@@ -192,10 +193,7 @@ def main(top: Path) -> None:
         if "within limits" not in kind:
             assert counts[f"{kind}: DataError"] == before + 1, kind
     counts["left over"] = len(list((top / "case").iterdir())) + len(list(top.iterdir())) - 1
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    print(json.dumps({"peak_mib": peak / 2**20, **counts}))
+    print(json.dumps({"peak_mib": peak_memory(), **counts}))
 
 
 def fuzz(kind: str, make: Callable, feed: Callable) -> None:
