@@ -24,7 +24,7 @@ from npgan.data import DIGITS
 from npgan.data.captions import BACKGROUND, FOREGROUND, PLACES
 from npgan.lesson import Lesson
 from npgan.optim import Adam, MovingAverage, linear_decay
-from npgan.text_to_image import draw_noise, judged, read_captions, sample
+from npgan.text_to_image import draw_noise, judged, pages, read_captions, sample
 from npgan.training import Run
 from npgan.watch import Watch
 
@@ -125,12 +125,8 @@ def eight(row: np.ndarray) -> np.ndarray:
 
 if args.draw:
     checkpoint.load(args.resume, {"average": average})
-    scale = max(1, 64 // shape[0])
-    images = drawn(np.repeat(asked, 8, axis=0), rng)
-    for start in range(0, len(captions), 20):  # a picture of so many rows at most
-        part = show.image_grid(images[8 * start : 8 * (start + 20)], 8, scale=scale)
-        name = "drawn.png" if start == 0 else f"drawn-{start // 20 + 1}.png"
-        lesson.picture(show.titled(part, "", rows=captions[start : start + 20]), name)
+    for name, page in pages(captions, drawn(np.repeat(asked, 8, axis=0), rng)):
+        lesson.picture(page, name)
     if args.live:
         live.type_captions("Lesson 16", lambda caption: eight(grammar.read(caption)))
     raise SystemExit

@@ -28,7 +28,7 @@ from npgan.metrics.scores import frechet
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.second_stage import SecondStage, take_ink
 from npgan.series import trained_by
-from npgan.text_to_image import CODE, draw_noise, judged, read_captions
+from npgan.text_to_image import CODE, draw_noise, judged, pages, read_captions
 from npgan.training import Run
 from npgan.watch import Watch
 
@@ -141,11 +141,8 @@ def eight(row: np.ndarray) -> np.ndarray:
 
 if args.draw:
     checkpoint.load(args.resume, {"average": average})
-    images = both(np.repeat(asked, 8, axis=0), rng)[1]
-    for start in range(0, len(captions), 20):  # a picture of so many rows at most
-        name = "drawn.png" if start == 0 else f"drawn-{start // 20 + 1}.png"
-        part = show.image_grid(images[8 * start : 8 * (start + 20)], 8)
-        lesson.picture(show.titled(part, "", rows=captions[start : start + 20]), name)
+    for name, page in pages(captions, both(np.repeat(asked, 8, axis=0), rng)[1]):
+        lesson.picture(page, name)
     if args.live:
         live.type_captions("Lesson 16", lambda caption: eight(grammar.read(caption)))
     raise SystemExit

@@ -234,8 +234,8 @@ def image_features(
     return Sequential([*layers, Flatten(), Dense(flat, features, rng=rng), LeakyReLU(0.2)])
 
 
-def matching(shares: Sequence[float], loss: GameLoss = binary_cross_entropy) -> GameLoss:
-    """A loss of the game in which each real image meets captions that are wrong, too (Reed et al. 2016, algorithm 1).
+def matching(shares: Sequence[float]) -> GameLoss:
+    """The cross-entropy of a game in which each real image meets wrong captions, too (Reed et al. 2016, algorithm 1).
 
     shares: how much each of them counts; Reed's is (0.5,). Of the logits for real images (target 1) the first part is
     for the right captions, and then one for each share, of equally many; those have the target 0. Generated images
@@ -244,13 +244,13 @@ def matching(shares: Sequence[float], loss: GameLoss = binary_cross_entropy) -> 
 
     def both(logits: Array, target: float) -> Loss:
         if target == 0:
-            value, gradient = loss(logits, 0.0)
+            value, gradient = binary_cross_entropy(logits, 0.0)
             return value / 2, gradient / 2
         n = len(logits) // (1 + len(shares))
-        value, gradient = loss(logits[:n], 1.0)
+        value, gradient = binary_cross_entropy(logits[:n], 1.0)
         gradients = [gradient]
         for k, share in enumerate(shares, start=1):
-            wrong, dwrong = loss(logits[k * n : (k + 1) * n], 0.0)
+            wrong, dwrong = binary_cross_entropy(logits[k * n : (k + 1) * n], 0.0)
             value = value + share * wrong
             gradients.append(logits.dtype.type(share) * dwrong)
         return value, array_module(logits).concatenate(gradients)

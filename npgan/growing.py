@@ -52,9 +52,9 @@ def sizes(largest: int) -> list[int]:
     return found
 
 
-def channels_at(size: int, widest: int = 64, numbers: int = 512) -> int:
-    """The features of a pixel: `widest` where the image is small, fewer where it is large: numbers // size."""
-    return min(widest, max(4, numbers // size))
+def channels_at(size: int, widest: int) -> int:
+    """The features of a pixel: `widest` where the image is small, fewer where it is large."""
+    return min(widest, max(4, 512 // size))
 
 
 # When -----------------------------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """What the scripts of lesson 16 share: captioned images, the two players, samples of captions, and their scores."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from npgan import data
+from npgan import data, show
 from npgan.backend import to_device, to_numpy
 from npgan.captioned import CaptionedGenerator, PairScore, Projection, image_features, text_encoder
 from npgan.data import DIGITS, Images, glyphs
@@ -142,3 +143,16 @@ def read_captions(given: Sequence[str], grammar) -> tuple[list[str], np.ndarray]
         if not captions:
             raise DataError(f"--draw {given[0]}: holds no caption; wanted one a line")
     return captions, np.array([grammar.read(caption) for caption in captions])
+
+
+def pages(captions: Sequence[str], images: np.ndarray) -> Iterator[tuple[str, Figure]]:
+    """The pictures that --draw writes, by file name: a row for each caption, twenty at most in a picture.
+
+    images (captions * samples, H, W, C): the samples of each caption, one caption after the other.
+    """
+    samples, scale = len(images) // len(captions), max(1, 64 // images.shape[1])
+    for number, start in enumerate(range(0, len(captions), 20), start=1):
+        part = images[samples * start : samples * (start + 20)]
+        grid = show.image_grid(part, samples, scale=scale)
+        name = "drawn.png" if number == 1 else f"drawn-{number}.png"
+        yield name, show.titled(grid, "", rows=captions[start : start + 20])
