@@ -15,7 +15,7 @@ from PIL import Image
 
 from npgan import checkpoint, live, show, text_to_image, verdict
 from npgan.adversarial import GeneratorStep, discriminator_step, judge
-from npgan.backend import array_module, to_device, to_numpy
+from npgan.backend import Array, to_device, to_numpy
 from npgan.captioned import captioned_r1, matching, text_encoder
 from npgan.data import Images
 from npgan.data.captions import PLACES
@@ -109,7 +109,7 @@ for name, network in (("first", small_generator), ("second", generator)):
     print(f"{name} generator: {sum(p.value.size for p in network.parameters()):,} parameters")
 
 
-def told(rows: np.ndarray, rng: np.random.Generator) -> tuple[list, object]:
+def told(rows: np.ndarray, rng: np.random.Generator) -> tuple[list[Array], Array]:
     """What the second stage is told of captions of whole rows (N, places), and the small pictures (N, h, w, c)."""
     words, noise, more, colours = (
         to_device(a, args.device)
@@ -212,9 +212,8 @@ for step in run:
 
     value, logits, (dimages, _) = judge(discriminator, fake)
     distance, ddistance = mean_absolute_error(fake[0][half:], real[0][half:])
-    dimages = array_module(dimages).concatenate(
-        [GAME * dimages[:half], GAME * dimages[half:] + NEAR * ddistance]
-    )
+    dimages = GAME * dimages
+    dimages[half:] += NEAR * ddistance
     generator.zero_grad()
     generator.backward_parameters([dimages, None])
     generator_optimizer.step()

@@ -129,9 +129,12 @@ def small(image: Image.Image) -> bytes:
     if image.width > 1000:
         image = image.resize((1000, round(1000 * image.height / image.width)), Image.Resampling.LANCZOS)
     while True:
-        for colours in (256, 128, 64, 16):
-            file = io.BytesIO()
-            image.quantize(colours, dither=Image.Dither.NONE).save(file, format="PNG", optimize=True)
+        for colours in (256, 128, 64, 32):
+            file, keep = (
+                io.BytesIO(),
+                {"kmeans": 3, "dither": Image.Dither.NONE},
+            )  # else few blue pixels become grey
+            image.quantize(colours, **keep).save(file, format="PNG", optimize=True)
             if file.tell() <= LIMIT:
                 return file.getvalue()
         image = image.resize((image.width * 4 // 5, image.height * 4 // 5), Image.Resampling.LANCZOS)

@@ -49,9 +49,8 @@ def pyramid_distances(*, real: np.ndarray, generated: np.ndarray, seed: int = 0)
     """
     found, theirs = {}, laplacian_pyramid(generated)
     for height, level in laplacian_pyramid(real).items():
-        a, b = (
-            patches(x, np.random.default_rng(seed)) for x in (level, theirs[height])
-        )  # at the same places
+        # At the same places of both:
+        a, b = (patches(x, np.random.default_rng(seed)) for x in (level, theirs[height]))
         scale = max(float(a.std()), 1e-6)
         found[height] = sliced_wasserstein(a / scale, b / scale, np.random.default_rng(seed), directions=128)
     return found
