@@ -314,6 +314,17 @@ def test_zero_against_zero_passes_but_for_rounding(rng, x):
     assert errors["0.Dense.bias"] == 0 < errors["0.Dense.weight"]
 
 
+def test_zero_beside_a_kink_that_only_a_large_step_crosses_passes(rng):
+    value = np.array([[-2.4, -1.0001]])  # 0.0001 from the kink of hinge, where its gradient is zero
+
+    def function():
+        return np.maximum(0, 1 + value).mean(keepdims=True)
+
+    assert check_gradient(function, value, np.zeros((1, 2)), rng) == 0
+    with pytest.raises(GradientError):
+        check_gradient(function, value, np.array([[0.0, 1e-3]]), rng)
+
+
 def test_a_gradient_that_is_not_zero_does_not_pass_for_zero(rng, x):
     class Wrong(Dense):
         def backward(self, dy):
