@@ -42,7 +42,7 @@ def fit_mixture(
     Expectation: with which probability r does each point come from each Gaussian? Maximisation: the weighted shares,
     means and covariances of the points, with weights r. Returns the mixture and the mean log density before each
     round, which without a floor never falls. floor: this part of the mean variance of x is added to each variance, or
-    a Gaussian could shrink on one point. The first r are 0 and 1, by K-means from the start.
+    a Gaussian could shrink on one point, which is a ValueError. The first r are 0 and 1, by K-means from the start.
     """
     check_points("fit_mixture", x, len(start))
     x = x.astype(np.float64)
@@ -58,7 +58,12 @@ def fit_mixture(
         for number, mean in enumerate(means):
             off = x - mean
             covariance = (r[:, number, None] * off).T @ off / weight[number]
-            roots[number] = np.linalg.cholesky(covariance + extra)
+            try:
+                roots[number] = np.linalg.cholesky(covariance + extra)
+            except np.linalg.LinAlgError:
+                raise ValueError(
+                    f"fit_mixture: floor {floor} leaves Gaussian {number} of x without width in some direction"
+                ) from None
         mixture = GaussianMixture(weight / weight.sum(), means, roots)
         joint = mixture.log_densities(x)
         total = _log_sum(joint)

@@ -80,7 +80,7 @@ def test_k_means_is_lloyds_loop(n, d, k, seed):
 @example(n=4, seed=854)  # where no pair of points leads to the best
 @given(n=st.integers(2, 7), seed=seeds)
 def test_no_start_is_better_than_the_best_partition_where_k_means_stays(n, seed):
-    """Two clusters of a handful of points: every partition can be tried. Pairs of points need not lead to the best."""
+    """Two clusters of few points: every partition can be tried. Pairs of points need not lead to the best."""
     x = draw(seed, n, 2)
     splits = [np.array(s) for s in itertools.product([False, True], repeat=n) if 0 < sum(s) < n]
     centres = [np.stack([x[split].mean(axis=0), x[~split].mean(axis=0)]) for split in splits]
