@@ -326,14 +326,13 @@ print(
     f"sliced Wasserstein distance {score:.4f}; floor (real against real) {floor:.4f}; untrained {start:.4f}"
 )
 
-labels = next((train.labels[name] for name in ("character", "class") if name in train.labels), None)
+labels = train.classes
 if labels is not None:
     classes = int(labels.max()) + 1
-    held_labels = next(held_out.labels[name] for name in ("character", "class") if name in held_out.labels)
     classifier = train_classifier(
         train, labels, classes, rng, steps=100 if args.quick else 1500, device=args.device
     )
-    right = accuracy(classifier, real, held_labels)
+    right = accuracy(classifier, real, held_out.classes)
     seen, best = class_report(classifier, drawn), class_report(classifier, real)
     print(f"classifier: {right:.1%} right on {n} unseen real images")
     print(f"in 1,000 samples it finds, in %: {' '.join(f'{100 * share:.1f}' for share in seen.shares)}")

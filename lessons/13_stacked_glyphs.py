@@ -52,16 +52,15 @@ lesson.step("The images, and a classifier")
 images = data.load(
     args.data, size=args.size or 16, channels=1, count=1500 if args.quick else 20_000, seed=args.seed
 )
-key = next((name for name in ("character", "class") if name in images.labels), None)
-if key is None:
+if images.classes is None:
     raise data.DataError(f"{args.data}: has no labels, and modes cannot be counted without")
 train, held_out = images.split(len(images) // 4, rng)
-classes = int(images.labels[key].max()) + 1
+classes = int(images.classes.max()) + 1
 classifier = train_classifier(
-    train, train.labels[key], classes, rng, steps=60 if args.quick else 1500, device=args.device
+    train, train.classes, classes, rng, steps=60 if args.quick else 1500, device=args.device
 )
-right = accuracy(classifier, held_out[:], held_out.labels[key])
-share = np.bincount(images.labels[key], minlength=classes) / len(images)
+right = accuracy(classifier, held_out[:], held_out.classes)
+share = np.bincount(images.classes, minlength=classes) / len(images)
 TRUE = np.einsum("i,j,k->ijk", share, share, share).ravel()  # of each mode, about 1/1,000
 print(f"classifier: {right:.1%} right on {len(held_out)} unseen digits; {classes**3} modes")
 lesson.picture(show.image_grid(data.stacked(train, 32, rng)[0], 16, scale=3), "real.png")
@@ -104,7 +103,7 @@ pixels = rng.permuted(real.reshape(-1, real[0].size), axis=1).reshape(
 scores = {"real": score(real), "shuffled pixels": score(pixels)}
 scores["uniform noise"] = score(rng.uniform(-1, 1, real.shape).astype(np.float32))
 scores["one digit less"] = score(
-    data.stacked(held_out.take(np.flatnonzero(held_out.labels[key] > 0)), COUNT, rng)[0]
+    data.stacked(held_out.take(np.flatnonzero(held_out.classes > 0)), COUNT, rng)[0]
 )
 
 

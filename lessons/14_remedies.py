@@ -58,9 +58,7 @@ if len(images) // 6 <= FEATURES or H % 4 or W % 4:
     raise DataError(f"{images.name}: {few}, got {len(images)} of {H} x {W}")
 held = min(1000, len(images) // 6)
 rest, held_out = images.split(held, np.random.default_rng(args.seed))
-key = next((name for name in ("character", "class") if name in images.labels), None)
-labels, learn = (rest.labels[key] if key else None), 30 if args.quick else 300
-extractor = train_extractor(rest, labels, seed=args.seed, steps=learn)
+extractor = train_extractor(rest, rest.classes, seed=args.seed, steps=30 if args.quick else 300)
 real = features(extractor, held_out[:])
 FLOOR = scores.frechet(real=real, generated=features(extractor, rest[:held]))
 print(f"{len(rest)} images to learn from; real images have a distance of {FLOOR:.2f}")

@@ -72,8 +72,7 @@ def make_task(name: str, source: data.Images, target: data.Images) -> Task:
     if held <= WIDTH:
         raise DataError(f"{target.name}: {len(target)} images, wanted at least {3 * WIDTH + 3}")
     rest, unseen = target.split(held, np.random.default_rng(args.seed))
-    key = next((key for key in ("character", "class") if key in rest.labels), None)
-    kinds = rest.labels[key] if key else np.zeros(len(rest), int)  # without labels one kind
+    kinds = rest.classes if rest.classes is not None else np.zeros(len(rest), int)  # without labels one kind
     both = data.Images(np.concatenate([rest[:5000], source[:]]), name="the ruler's images")
     labels = np.concatenate([kinds[:5000], kinds.max() + 1 + source.labels["character"]])
     extractor = train_extractor(both, labels, seed=args.seed, steps=30 if args.quick else 400)

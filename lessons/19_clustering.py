@@ -146,8 +146,7 @@ lesson.step("Images: which distance?")
 count = 900 if args.quick else 4000
 images = data.load(args.data, size=args.size, channels=args.channels, count=count, seed=args.seed)
 x, shape = images[:], images.shape
-names = [name for name in ("character", "class") if name in images.labels]
-labels = images.labels[names[0]] if names else np.zeros(len(images), int)
+labels = images.classes if images.classes is not None else np.zeros(len(images), int)
 enc, dec = encoder(shape, 20, rng), decoder(shape, 20, rng)
 steps = 20 if args.quick else 1000
 optimizer = Adam([*enc.parameters(), *dec.parameters()], cosine_decay(1e-3, 1e-5, steps), beta_1=0.9)
@@ -262,7 +261,7 @@ else:
         verdict.lines(
             f"K-means with 10 clusters: purity {by_k['pixels', 10]:.2f} on pixels, {by_k['codes', 10]:.2f} on codes, "
             f"{by_k['features', 10]:.2f} on features"
-            if names
+            if images.classes is not None
             else "no labels: purity says nothing",
             f"DBSCAN on features, largest radius: {told['clusters']} clusters, {told['noise']:.0%} noise",
             f"letters are farther off than these images in {inside['pixels']:.0%} of the pairs",

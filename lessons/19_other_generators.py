@@ -78,10 +78,8 @@ train, held_out = images.split(min(1000, len(images) // 10), np.random.default_r
 lesson.fit_steps(train.shape)
 real, n, SHAPE, PIXELS = held_out[:], len(held_out), train.shape, int(np.prod(train.shape))
 x = train[:].reshape(len(train), -1)
-names = [name for name in ("character", "class") if name in train.labels]
-labels = train.labels[names[0]] if names else None
 extractor = train_extractor(
-    train, labels, seed=args.seed, steps=60 if args.quick else 300, device=args.device
+    train, train.classes, seed=args.seed, steps=60 if args.quick else 300, device=args.device
 )
 real_features, unseen = features(extractor, real), scores.nearest(train, real)[0]
 print(f"{len(train)} images of shape {SHAPE} to learn from, {n} unseen")
@@ -304,7 +302,7 @@ def row(
     name: str, pictures: np.ndarray, generator: Generator | None = None, milliseconds: float = 0.0
 ) -> None:
     """Score pictures and print their line; `rebuilt` is the root mean square error of unseen images drawn again."""
-    report = class_report(extractor, pictures) if names else None
+    report = None if train.classes is None else class_report(extractor, pictures)
     sides = {"real": real_features, "generated": features(extractor, pictures)}
     far = scores.nearest(train, pictures)[0]
     rebuilt = generator.rebuild(real) if generator and generator.rebuild else None
@@ -384,7 +382,9 @@ else:
             ""
             if gan["Frechet"] < table["mixture"]["Frechet"]
             else "the GAN does not beat a mixture: more steps",
-            "" if names else "without labels the ruler is coarse, and the classes are left out",
+            "without labels the ruler is coarse, and the classes are left out"
+            if train.classes is None
+            else "",
             verdict.count(n),
         )
     )

@@ -162,6 +162,7 @@ def relativistic_generator_step(
 def penalise(discriminator: Layer, x: Array, penalty: Callable[[Array], Loss]) -> Array:
     """Add to the discriminator's gradients those of a penalty on g = dD/dx, (N, ...); return the penalty's value.
 
+    x: samples (N, ...), or a list [samples, ...] as D takes it; g is by the samples, what else is told is constant.
     `penalty(g)` returns (value, v), with v the gradient of the value by g: losses.zero_centred_penalty, say. The
     weights take part in g, so the penalty's gradient by them is a derivative of a derivative. It needs no second
     backward formula. Hold v constant: then
@@ -180,9 +181,10 @@ def penalise(discriminator: Layer, x: Array, penalty: Callable[[Array], Loss]) -
         logits = discriminator.forward(x)
         ones = array_module(logits).ones_like(logits)
         g = discriminator.backward(ones)
-    value, v = penalty(g)
+    told = isinstance(g, list)
+    value, v = penalty(g[0] if told else g)
     discriminator.forward(x)  # leaves the slopes
-    discriminator.tangent(v)
+    discriminator.tangent([v, *g[1:]] if told else v)
     discriminator.backward_parameters(ones)
     return value
 
@@ -222,15 +224,17 @@ def r1_and_r2(weight: float) -> Penalty:
 def wgan_gp(weight: float, rng: np.random.Generator) -> Penalty:
     """weight * mean (|dD/dx| - 1)^2 on points between real and generated samples (Gulrajani et al. 2017, section 4).
 
-    Each pair has one point, drawn uniformly from the straight line between them.
+    Each pair has one point, drawn uniformly from the straight line between them. Of lists [samples, ...] the rest is
+    that of the real ones: both should be told the same.
     """
 
-    def penalty(discriminator: Layer, real: Array, fake: Array) -> Array:
-        share = rng.random(
-            (len(real), *[1] * (real.ndim - 1)), dtype=np.float32
-        )  # one number a pair, not a pixel
-        share = to_device(share.astype(real.dtype), device_of(real))
-        between = share * real + (1 - share) * fake
-        return penalise(discriminator, between, lambda g: one_centred_penalty(g, weight))
+    def penalty(discriminator: Layer, real: Array | list, fake: Array | list) -> Array:
+        (x, *told), y = (real, fake[0]) if isinstance(real, list) else ([real], fake)
+        share = rng.random((len(x), *[1] * (x.ndim - 1)), dtype=np.float32)  # one number a pair, not a pixel
+        share = to_device(share.astype(x.dtype), device_of(x))
+        between = share * x + (1 - share) * y
+        return penalise(
+            discriminator, [between, *told] if told else between, lambda g: one_centred_penalty(g, weight)
+        )
 
     return penalty

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from npgan.adversarial import GameLoss, Penalty, penalise
+from npgan.adversarial import GameLoss, Penalty, r1
 from npgan.backend import Array, array_module
 from npgan.layers import (
     BatchNormalization,
@@ -27,7 +27,7 @@ from npgan.layers import (
     Sequential,
     Tanh,
 )
-from npgan.losses import Loss, binary_cross_entropy, zero_centred_penalty
+from npgan.losses import Loss, binary_cross_entropy
 from npgan.networks import Shape
 
 WORD = 16  # numbers for each word
@@ -260,15 +260,5 @@ def matching(shares: Sequence[float]) -> GameLoss:
 
 def captioned_r1(weight: float) -> Penalty:
     """As `adversarial.r1`, of pairs [images, words], by the images: real ones with captions that are true."""
-
-    def penalty(discriminator: Layer, real: Sequence[Array], fake: Sequence[Array]) -> Array:
-        images, words = real
-        pair = [images, words[: len(images)]]
-        return penalise(discriminator, pair, lambda g: zero_centred_pair(g, weight))
-
-    return penalty
-
-
-def zero_centred_pair(g: Sequence[Array], weight: float) -> tuple[Array, list]:
-    value, v = zero_centred_penalty(g[0], weight)
-    return value, [v, None]
+    penalty = r1(weight)
+    return lambda discriminator, real, fake: penalty(discriminator, [real[0], real[1][: len(real[0])]], fake)

@@ -219,7 +219,9 @@ class GrowingDiscriminator(Growing):
 
     colours = "from_rgb"
 
-    def __init__(self, largest: int, colours: int, rng: np.random.Generator, widest: int = 64):
+    def __init__(
+        self, largest: int, colours: int, rng: np.random.Generator, widest: int = 64, outputs: int = 1
+    ):
         super().__init__(largest)
         c = channels_at(SMALLEST, widest)
         self.blocks["body_4"] = Sequential(
@@ -230,7 +232,7 @@ class GrowingDiscriminator(Growing):
                 Flatten(),
                 EqualizedLearningRate(Dense(SMALLEST * SMALLEST * c, c, rng=rng)),
                 LeakyReLU(0.2),
-                EqualizedLearningRate(Dense(c, 1, rng=rng)),
+                EqualizedLearningRate(Dense(c, outputs, rng=rng)),
             ]
         )
         for size in self.sizes:

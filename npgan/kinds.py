@@ -67,6 +67,15 @@ class Kinds:
         self.centres, self.shares = state["centres"].copy(), state["shares"].copy()
 
 
+def told_apart(images: Images, rng: np.random.Generator) -> np.ndarray:
+    """What each image is of, whole numbers (N,): its class, or where nobody has named any its kind."""
+    if images.classes is not None:
+        return images.classes
+    kinds = Kinds(images.shape).find(images, rng)
+    parts = np.array_split(np.arange(len(images)), -(-len(images) // 1000))
+    return np.concatenate([kinds.tell(images[part]).argmax(axis=1) for part in parts])
+
+
 def marked(kind: np.ndarray) -> np.ndarray:
     """Whole numbers (N,) as rows (N, MOST) with a 1 in the column of that number, else 0; float32."""
     return (kind[:, None] == np.arange(MOST)).astype(np.float32)

@@ -159,6 +159,11 @@ class ToldDiscriminator(Layer):
         logits = self.body.forward(images, train)  # N, K
         return self.remember(train, (logits * kinds).sum(axis=1, keepdims=True), kinds)
 
+    def tangent(self, v: list) -> Array:
+        """v [like the images, None]: kinds are constant."""
+        (kinds,) = self.recall_for_tangent()
+        return self.remember(True, (self.body.tangent(v[0]) * kinds).sum(axis=1, keepdims=True), kinds)
+
     def backward(self, dy: Array) -> list:
         """dy (N, 1) -> [dimages, None]."""
         (kinds,) = self.recall(dy)

@@ -150,6 +150,7 @@ def test_batches_visit_each_image_once_an_epoch(n, seed, data):
         assert len(set(seen)) == len(seen) == n // size * size
         for batch in epoch:
             np.testing.assert_array_equal(batch, next(again))
+            np.testing.assert_array_equal(batch, again.images[again.rows])
 
 
 def test_epochs_differ():

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from npgan.adversarial import penalise, r1, wgan_gp
 from npgan.data import Images, load
 from npgan.gradcheck import check_gradient
-from npgan.kinds import EACH, MOST, SIDE, Kinds, marked, small
-from npgan.layers import Dense, Flatten, Reshape, Sequential, Tanh
+from npgan.kinds import EACH, MOST, SIDE, Kinds, marked, small, told_apart
+from npgan.layers import Dense, Flatten, LeakyReLU, Reshape, Sequential, Tanh
+from npgan.losses import one_centred_penalty, zero_centred_penalty
 from npgan.networks import ToldDiscriminator, ToldGenerator, dcgan_discriminator
 
 
@@ -41,6 +43,16 @@ def test_kinds_know_digits_that_nobody_named(digits, rng):
     character = digits.labels["character"]
     same = sum(np.bincount(character[told == kind]).max() for kind in np.unique(told))
     assert same / len(digits) > 0.4  # 0.53 with 10 kinds; by chance about 0.13
+
+
+def test_what_each_image_is_of_is_its_class_or_its_kind(digits, rng):
+    assert (told_apart(digits, rng) == digits.labels["character"]).all()
+    named = Images(digits.pixels, {"class": np.arange(2000) % 3})
+    assert (told_apart(named, rng) == np.arange(2000) % 3).all()
+    nameless = Images(digits.pixels)
+    found = told_apart(nameless, np.random.default_rng(8))
+    kinds = Kinds(digits.shape).find(nameless, np.random.default_rng(8))
+    assert len(np.unique(found)) == 10 and (found == kinds.tell(digits[:]).argmax(axis=1)).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
@@ -119,3 +131,42 @@ def test_the_discriminator_has_a_logit_for_each_kind(rng):
     images = rng.standard_normal((2, 28, 28, 1)).astype(np.float32)
     assert judge.body.forward(images).shape == (2, MOST)
     assert judge.forward([images, marked(np.array([1, 2]))]).shape == (2, 1)
+
+
+def judge_of_dense(rng):
+    layers = [Flatten(), Dense(192, 6, rng=rng), LeakyReLU(0.2), Dense(6, 5, rng=rng)]
+    return ToldDiscriminator(Sequential(layers)).astype("float64")
+
+
+@pytest.mark.parametrize("penalty", [zero_centred_penalty, one_centred_penalty])
+def test_the_penalty_of_a_judge_that_is_told_kinds_has_the_gradients_of_finite_differences(penalty, rng):
+    judge = judge_of_dense(rng)
+    told = [rng.standard_normal((4, 8, 8, 3)), np.eye(5)[[3, 0, 3, 4]]]
+
+    def value():
+        with judge.held():
+            g, _ = judge.backward(np.ones_like(judge.forward(told)))
+        return np.reshape(penalty(g, 2.0)[0], 1)
+
+    judge.zero_grad()
+    assert penalise(judge, told, lambda g: penalty(g, 2.0)) == pytest.approx(float(value()[0]))
+    for name, parameter in judge.named_parameters().items():
+        if name.endswith("bias"):
+            assert not parameter.grad.any()  # g does not depend on it
+        else:
+            check_gradient(value, parameter.value, parameter.grad.copy(), rng, name=name)
+
+
+def test_penalties_take_images_and_kinds(rng):
+    judge = judge_of_dense(rng)
+    x, y, kinds = (
+        rng.standard_normal((4, 8, 8, 3)),
+        rng.standard_normal((4, 8, 8, 3)),
+        np.eye(5)[[1, 0, 3, 1]],
+    )
+    found = r1(2.0)(judge, [x, kinds], [y, kinds])
+    assert found == pytest.approx(penalise(judge, [x, kinds], lambda g: zero_centred_penalty(g, 2.0)))
+    found = wgan_gp(10.0, np.random.default_rng(5))(judge, [x, kinds], [y, kinds])
+    share = np.random.default_rng(5).random((4, 1, 1, 1), dtype=np.float32)
+    between = [share * x + (1 - share) * y, kinds]
+    assert found == pytest.approx(penalise(judge, between, lambda g: one_centred_penalty(g, 10.0)))

@@ -53,6 +53,11 @@ class Images:
         """(height, width, channels) of one image."""
         return tuple(int(n) for n in self.pixels.shape[1:])
 
+    @property
+    def classes(self) -> np.ndarray | None:
+        """Of which class each image is, whole numbers (n,): labels["character"], or labels["class"], or None."""
+        return self.labels.get("character", self.labels.get("class"))
+
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
 
@@ -122,9 +127,13 @@ class Batches:
     def __next__(self) -> np.ndarray:
         if self.position + self.batch_size > len(self.order):
             self.order, self.position = self.rng.permutation(len(self.order)), 0
-        rows = self.order[self.position : self.position + self.batch_size]
         self.position += self.batch_size
-        return self.images[rows if self._part is None else self._part(rows)]
+        return self.images[self.rows if self._part is None else self._part(self.rows)]
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Which images the last batch was made of, for their labels."""
+        return self.order[self.position - self.batch_size : self.position]
 
     def state(self) -> dict[str, np.ndarray]:
         """The order of this epoch and the place in it; the generator keeps a state of its own."""
