@@ -186,9 +186,7 @@ def _close_pairs(x: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.
             once = j > i
             yield i[once] + rows.start, j[once] + rows.start
         return
-    cell = (
-        np.floor(places).astype(int) + 1
-    )  # an empty row of cells around, so that numbers of neighbours do not wrap
+    cell = np.floor(places).astype(int) + 1  # an empty row around: no number of a neighbour wraps
     strides = np.cumprod([1, *(cell.max(axis=0)[:0:-1] + 2)])[::-1]
     order = np.argsort(cell @ strides, kind="stable")
     number, columns = (cell @ strides)[order], np.ascontiguousarray(x[order].T)  # n; d, n

@@ -128,12 +128,10 @@ def small(image: Image.Image) -> bytes:
     image = image.convert("RGB")
     if image.width > 1000:
         image = image.resize((1000, round(1000 * image.height / image.width)), Image.Resampling.LANCZOS)
+    keep = {"kmeans": 3, "dither": Image.Dither.NONE}  # else few blue pixels become grey
     while True:
         for colours in (256, 128, 64, 32):
-            file, keep = (
-                io.BytesIO(),
-                {"kmeans": 3, "dither": Image.Dither.NONE},
-            )  # else few blue pixels become grey
+            file = io.BytesIO()
             image.quantize(colours, **keep).save(file, format="PNG", optimize=True)
             if file.tell() <= LIMIT:
                 return file.getvalue()
