@@ -178,6 +178,27 @@ def test_every_way_plays_for_the_same_seconds(lesson, source, monkeypatch):
     assert len(played) == 6  # each look at the clock is a second later
 
 
+def test_a_way_is_scored_by_its_average_after_parts_of_one_time(lesson, monkeypatch):
+    task, names, played, asked = lesson["TASKS"][0], lesson["ask"].__globals__, [], []
+
+    def generate(network, z):
+        asked.append(network)
+        return task.unseen
+
+    monkeypatch.setitem(names, "play_for", lambda players, seconds: played.append((players, seconds)))
+    monkeypatch.setitem(names, "generate", generate)
+    found = lesson["ask"](task, "all weights", lesson["WAYS"]["all weights"], parts=(0.5, 1.0, 3.0))
+    assert found.shape == (2, 3, 2)
+    assert [seconds / lesson["SECONDS"] for _, seconds in played] == pytest.approx([0.5, 0.5, 2.0] * 2)
+    assert all(
+        network is players["average"].layer for network, (players, _) in zip(asked, played, strict=True)
+    )
+
+
+def test_the_ruler_tells_the_kinds_of_the_target_and_those_of_the_source(lesson):
+    assert lesson["TASKS"][0].extractor.layers[-1].weight.value.shape[1] == 36  # as the lesson says
+
+
 def test_frozen_layers_cost_no_waiting_on_the_device(cupy, lesson, source, leeway):
     """A round with frozen blocks: two uploads, no wait, the figures of NumPy, and the same bits stay."""
     task = lesson["TASKS"][0]
