@@ -167,7 +167,8 @@ parts = game(*make_players(np.random.default_rng(0)), TASKS[0].source, np.random
 SECONDS = ROUNDS * min(play_for(parts, 0.3 * ROUNDS / 300) for _ in range(3))
 print(f"{ROUNDS} rounds from scratch: {SECONDS:.2f} seconds")
 games = {f"{task.name}-{seed}".replace(" ", "-"): (task, seed) for task in TASKS for seed in SEEDS}
-series, sources = Series(lesson, list(games), checkpoint.fingerprint(TASKS[0].rest)), {}
+told = checkpoint.fingerprint(TASKS[0].rest) | {"source": SOURCE}
+series, sources = Series(lesson, list(games), told), {}
 for name, (task, seed) in games.items():
     rng = np.random.default_rng(seed)
     parts = game(*make_players(rng), task.source, rng)

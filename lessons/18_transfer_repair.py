@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from npgan import data, masks, repair, show, verdict
+from npgan.errors import DataError
 from npgan.inpainting import inpainting_step
 from npgan.layers import BatchNormalization
 from npgan.lesson import Lesson
@@ -52,6 +53,8 @@ target = data.load(args.data, channels=args.channels or 1, count=count, **like)
 SHAPE = H, W, C = target.shape
 repair.check_size(args.data, H, W)
 rest, unseen = target.split(max(1, min(500, len(target) // 3)), np.random.default_rng(args.seed))
+if len(rest) < 2:
+    raise DataError(f"{target.name}: {len(target)} images, wanted at least 3: one is to score on")
 of_glyphs = data.UPPERCASE if args.data == "glyphs" else data.DIGITS
 source = data.glyphs(count, characters=of_glyphs, colour=C == 3, **like | {"size": H})
 print(
@@ -82,7 +85,7 @@ truth, (damaged, mask) = unseen[:], hole(unseen[:])
 def learn(network: Inpainter, images: data.Images, rng, ends: tuple[float, ...], rate: float = 2e-3) -> list:
     """Learn from the error in the hole; [(repairs, their mean PSNR in dB)] after each of so many seconds.
 
-    Seconds of the processor, without those of the scores.
+    Seconds of the processor, without those of the scores. At the end the network has the averages of its weights.
     """
     optimizer, average = Adam(network.named_parameters(), rate, beta_1=0.9), MovingAverage(network, 0.99)
     batches, spent, found = images.batches(min(32, len(images)), rng), 0.0, []

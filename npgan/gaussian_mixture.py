@@ -20,7 +20,7 @@ class GaussianMixture(NamedTuple):
         for number, (share, mean, root) in enumerate(zip(*self)):
             white = (x - mean) @ np.linalg.inv(root).T  # n, d
             size = np.log(np.diag(root)).sum() + x.shape[1] / 2 * np.log(2 * np.pi)
-            found[:, number] = np.log(max(share, 1e-300)) - size - (white * white).sum(axis=1) / 2
+            found[:, number] = (np.log(share) if share else -np.inf) - size - (white * white).sum(axis=1) / 2
         return found
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
@@ -40,11 +40,13 @@ def fit_mixture(
     """Fit one Gaussian for each row of start (k, d) to the rows of x (n, d) (Dempster, Laird and Rubin 1977).
 
     Expectation: with which probability r does each point come from each Gaussian? Maximisation: the weighted shares,
-    means and covariances of the points, with weights r. Returns the mixture and the mean log density before each
+    means and covariances of the points, with weights r. Returns the mixture and the mean log density after each
     round, which without a floor never falls. floor: this part of the mean variance of x is added to each variance, or
     a Gaussian could shrink on one point, which is a ValueError. The first r are 0 and 1, by K-means from the start.
     """
     check_points("fit_mixture", x, len(start))
+    if rounds < 1:
+        raise ValueError(f"fit_mixture: rounds must be at least 1, got {rounds!r}")
     x = x.astype(np.float64)
     d = x.shape[1]
     extra = floor * x.var(axis=0).mean() * np.eye(d)

@@ -60,7 +60,7 @@ class Kinds:
         for name, mine in self.state().items():
             if state[name].shape != mine.shape or not np.isfinite(state[name]).all():
                 raise ValueError(f"{name}: wanted {mine.shape} finite numbers, got {state[name].shape}")
-        if (state["shares"] < 0).any() or abs(state["shares"].sum() - 1) > 1e-6:
+        if (state["shares"] < 0).any() or abs(state["shares"].sum() - 1) > 1e-8:  # as `draw` wants them
             raise ValueError(
                 f"shares: wanted no negative ones, and 1 in all, got {state['shares'].sum():g} in all"
             )

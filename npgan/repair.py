@@ -86,11 +86,14 @@ def shipped(settings: dict[str, Any]) -> bool:
 
 
 def check_size(source: Any, height: int, width: int) -> None:
-    """The network halves the size twice. Raises DataError, which names `source`, where that cannot be."""
-    if height % 4 or width % 4 or min(height, width) < 8:
+    """The network halves the size twice, and the window of SSIM has 11 x 11 pixels.
+
+    Raises DataError, which names `source`, where one of the two cannot be.
+    """
+    if height % 4 or width % 4 or min(height, width) < 12:
         raise DataError(
-            f"{source}: {height} x {width} pixels; both must be divisible by 4 and at least 8, "
-            f"try --size {4 * max(2, height // 4)}"
+            f"{source}: {height} x {width} pixels; both must be divisible by 4 and at least 12, "
+            f"try --size {4 * max(3, height // 4)}"
         )
 
 

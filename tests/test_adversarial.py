@@ -332,6 +332,20 @@ def test_relativistic_steps_have_the_gradients_of_their_losses(pairs, rng):
         if name != "2.Dense.bias":  # both logits have it; their difference does not
             check_gradient(d_loss, parameter.value, parameter.grad, rng, name=name)
 
+    gathered = {name: parameter.grad.copy() for name, parameter in discriminator.named_parameters().items()}
+
+    def pay(network, *samples):  # adds to the gradients before the optimiser takes them
+        assert network is discriminator and samples[0] is real and samples[1] is fake
+        for parameter in network.parameters():
+            parameter.grad += 1
+        return 7.0
+
+    old = discriminator.state()
+    optimizer = SGD(discriminator.named_parameters(), 1e-3)
+    assert relativistic_discriminator_step(discriminator, real, fake, optimizer, penalty=pay).penalty == 7
+    for name, parameter in discriminator.named_parameters().items():
+        np.testing.assert_allclose(old[name] - parameter.value, 1e-3 * (gathered[name] + 1), rtol=1e-9)
+
     before = discriminator.state()
     step = relativistic_generator_step(
         generator, discriminator, real, fake, SGD(generator.parameters(), 1e-12)

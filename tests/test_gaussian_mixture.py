@@ -32,6 +32,20 @@ def test_one_gaussian_is_the_mean_and_the_covariance(rng):
     assert history[0] == pytest.approx(-(3 * math.log(2 * math.pi) + size + 3) / 2)
 
 
+def test_the_density_is_in_logs_so_far_points_and_gaussians_without_a_share_do_no_harm():
+    roots = np.array([[[1.0]], [[1.0]]])
+    mixture = GaussianMixture(np.array([1.0, 0.0]), np.array([[0.0], [5.0]]), roots)
+    wanted = -(np.array([0.0, 1e3, 5.0]) ** 2) / 2 - math.log(2 * math.pi) / 2
+    assert mixture.log_density(np.array([[0.0], [1e3], [5.0]])) == pytest.approx(wanted)
+
+
+def test_the_history_is_of_the_mixtures_after_each_round(rng):
+    x = rng.standard_normal((60, 2)).astype(np.float32)  # computed in float64
+    mixture, history = fit_mixture(x, x[:3], rounds=4)
+    assert len(history) == 4 and history[-1] == mixture.log_density(x.astype(np.float64)).mean()
+    assert history[:2] == fit_mixture(x.astype(np.float64), x[:3], rounds=2)[1]
+
+
 @given(n=st.integers(10, 40), k=st.integers(1, 3), seed=seeds)
 def test_a_round_is_the_definitions_loop(n, k, seed):
     rng = np.random.default_rng(seed)
@@ -92,8 +106,10 @@ def test_points_that_lie_on_one_another_need_the_floor_and_have_it():
     x = np.repeat(np.eye(3), 5, axis=0)
     with pytest.raises(ValueError, match="fit_mixture: floor 0 leaves Gaussian 0 of x without width"):
         fit_mixture(x, np.eye(3), floor=0)
-    mixture, history = fit_mixture(x, np.eye(3))
-    assert np.isfinite(history).all() and np.isfinite(mixture.log_density(x)).all()
+    for start in (np.eye(3), np.eye(3)[[0, 1, 2, 2]]):  # the fourth has no point
+        mixture, history = fit_mixture(x, start)
+        assert np.isfinite(history).all() and np.isfinite(mixture.log_density(x)).all()
+        assert np.sort(mixture.shares)[-3:] == pytest.approx([1 / 3] * 3)
 
 
 def test_what_cannot_be_fitted_is_refused_by_name(rng):
@@ -101,3 +117,5 @@ def test_what_cannot_be_fitted_is_refused_by_name(rng):
         ValueError, match=re.escape("fit_mixture: k must be 1 to 5, the number of points, got 6")
     ):
         fit_mixture(rng.standard_normal((5, 2)), np.zeros((6, 2)))
+    with pytest.raises(ValueError, match="^fit_mixture: rounds must be at least 1, got 0$"):
+        fit_mixture(rng.standard_normal((5, 2)), np.zeros((1, 2)), rounds=0)

@@ -146,12 +146,46 @@ def test_alpha_rises_over_the_first_half_of_each_stage_but_the_first():
             lambda: players()[0].grow(Now(4, 0.5)),
             "grow: wanted a size of [4, 8, 16] and an alpha in [0, 1], got Now(size=4, alpha=0.5)",
         ),
+        (
+            lambda: players()[0].grow(Now(8, 1.1)),
+            "grow: wanted a size of [4, 8, 16] and an alpha in [0, 1], got Now(size=8, alpha=1.1)",
+        ),
+        (
+            lambda: players()[1].grow(Now(8, -0.1)),
+            "grow: wanted a size of [4, 8, 16] and an alpha in [0, 1], got Now(size=8, alpha=-0.1)",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(call, message):
     with pytest.raises(ValueError) as caught:
         call()
     assert str(caught.value) == message
+
+
+# The networks -------------------------------------------------------------------------------------------------
+
+
+def test_features_are_fewer_where_the_image_is_larger_as_many_in_both_networks(rng):
+    generator, discriminator = GrowingGenerator(64, 3, 10, rng), GrowingDiscriminator(64, 3, rng)
+    wanted = {4: 64, 8: 64, 16: 32, 32: 16, 64: 8}
+    for network, axis, which in ((generator, 2, "to_rgb"), (discriminator, 3, "from_rgb")):
+        blocks = {size: network.blocks[f"{which}_{size}"] for size in wanted}
+        weights = {
+            size: next(p.value for p in b.parameters() if p.value.ndim == 4) for size, b in blocks.items()
+        }
+        assert {size: weight.shape[axis] for size, weight in weights.items()} == wanted
+    assert [growing.channels_at(size, 16) for size in (4, 32, 64, 256)] == [16, 16, 8, 4]
+
+
+@pytest.mark.parametrize("size", [4, 8, 16])
+def test_features_of_a_pixel_and_the_noise_have_a_mean_square_of_1_in_the_generator(size):
+    generator, _, rng = players(now=Now(size, 1.0))
+    z = rng.standard_normal((4, LATENT))
+    h = z
+    for s in generator.sizes[: generator.sizes.index(size) + 1]:
+        h = generator.blocks[f"body_{s}"].forward(h, train=False)
+        np.testing.assert_allclose((h * h).mean(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(generator.forward(7 * z), generator.forward(z), rtol=1e-5, atol=1e-6)
 
 
 # Gradients ----------------------------------------------------------------------------------------------------
@@ -298,6 +332,24 @@ def test_the_first_step_of_a_new_block_is_no_longer_than_its_rate():
     game.round()
     moved = [np.abs(game.generator.named_parameters()[key].value - old).max() for key, old in before.items()]
     assert 0 < max(moved) <= 0.01 * (1 + 1e-4)
+
+
+@pytest.mark.parametrize(
+    "done, sizes, colours", [(0, [4], [4]), (7, [4, 8], [4, 8]), (10, [4, 8], [8]), (14, [4, 8, 16], [8, 16])]
+)
+def test_a_round_trains_the_blocks_in_play_and_in_a_fade_the_old_colours_too(done, sizes, colours):
+    game = Game()
+    game.done = done
+    before = [network.state() for network in (game.generator, game.discriminator)]
+    game.round()
+    for network, old, which in zip((game.generator, game.discriminator), before, ("to_rgb", "from_rgb")):
+        moved = {
+            name.split(".")[0]
+            for name, array in network.state().items()
+            if array.tobytes() != old[name].tobytes()
+        }
+        assert moved == {f"body_{s}" for s in sizes} | {f"{which}_{s}" for s in colours}
+        assert moved == set(network.in_play())
 
 
 def test_nothing_jumps_when_a_fade_begins():

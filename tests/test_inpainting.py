@@ -677,6 +677,19 @@ def test_a_picture_or_mask_that_does_not_do_gets_one_clear_line(tmp_path, pictur
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize("height, width, size", [(8, 8, 12), (8, 16, 12), (30, 30, 28), (16, 10, 16)])
+def test_images_too_small_for_the_scores_are_refused_before_anything_is_computed(height, width, size):
+    wanted = (
+        f"mine: {height} x {width} pixels; both must be divisible by 4 and at least 12, try --size {size}"
+    )
+    with pytest.raises(DataError) as caught:
+        repair.check_size("mine", height, width)
+    assert str(caught.value) == wanted
+    repair.check_size("mine", size, size)
+    image, mask = np.zeros((1, 12, 12, 1), np.float32), np.ones((1, 12, 12, 1), np.float32)
+    assert np.isfinite(repair.score(image, image + 0.1, mask).ssim)  # 12 are enough for them
+
+
 def test_read_picture_turns_flattens_and_keeps_grey(tmp_path, rng):
     pixels = rng.integers(0, 256, (4, 6, 3), dtype=np.uint8)
     exif = Image.Exif()

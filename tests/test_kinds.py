@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import npgan.kinds
 from npgan.adversarial import penalise, r1, wgan_gp
 from npgan.data import Images, load
 from npgan.gradcheck import check_gradient
@@ -69,6 +70,36 @@ def test_images_that_are_all_alike_have_kinds_too(rng):
     assert np.isclose(kinds.shares.sum(), 1) and kinds.tell(images[:3]).sum() == 3
 
 
+def test_no_more_kinds_than_images_and_than_the_most_of_all(rng):
+    images = Images(rng.integers(0, 256, (150, 8, 8, 1), dtype=np.uint8))
+    assert (Kinds(images.shape).find(images, rng, 200).shares > 0).sum() == MOST
+    few = images.take(np.arange(7))
+    assert (Kinds(images.shape).find(few, rng, 50).shares > 0).sum() == 7
+
+
+def test_kinds_that_no_image_is_of_are_never_told_nor_drawn(rng):
+    """Their centres lie nearest to each image here."""
+    kinds, images = Kinds((8, 8, 1)), np.zeros((3, 8, 8, 1), np.float32)
+    kinds.centres[[3, 90]] = [[1.0], [2.0]]
+    kinds.shares[:] = 0
+    kinds.shares[[3, 90]] = 0.5
+    images[2] = 3
+    assert kinds.tell(images).argmax(axis=1).tolist() == [3, 3, 90]
+    assert set(kinds.draw(100, rng).argmax(axis=1)) == {3, 90}
+
+
+def test_kinds_are_found_on_some_images_of_all_where_there_are_many(monkeypatch, rng):
+    """Images in the order of their classes: the first hundred know of one class only."""
+    monkeypatch.setattr(npgan.kinds, "SOME", 100)
+    pixels = np.zeros((1000, 8, 8, 1), np.uint8)
+    pixels[500:] = 255
+    images = Images(pixels)
+    kinds = Kinds(images.shape).find(images, rng, 2)
+    told = kinds.tell(images[:]).argmax(axis=1)
+    assert kinds.shares[:2].min() > 0.3
+    assert (told[:500] == told[0]).all() and (told[500:] == 1 - told[0]).all()
+
+
 def test_small_copies_are_means_of_squares(rng):
     images = rng.standard_normal((2, 2 * SIDE, 3 * SIDE, 3)).astype(np.float32)
     copies = small(images).reshape(2, SIDE, 3 * SIDE // 2, 3)
@@ -80,11 +111,16 @@ def test_a_state_is_taken_over_or_refused_with_nothing_changed(digits, rng):
     other.load_state(kinds.state())
     assert (other.tell(digits[:20]) == kinds.tell(digits[:20])).all() and (other.shares == kinds.shares).all()
     state = kinds.state()
+    for array in other.state().values():
+        array[:] = 7  # copies
+    assert (other.shares == kinds.shares).all() and (other.centres == kinds.centres).all()
     for name, bad in (
         ("centres", state["centres"][:, 1:]),
         ("centres", np.full_like(state["centres"], np.nan)),
         ("shares", -state["shares"]),
         ("shares", state["shares"] / 2),
+        ("shares", state["shares"] * (1 + 1e-7)),  # as `draw` would refuse
+        ("shares", state["shares"] + np.eye(MOST)[1] - np.eye(MOST)[98]),  # 1 in all, but a negative one
     ):
         with pytest.raises(ValueError, match=name):
             other.load_state(state | {name: bad})

@@ -10,18 +10,22 @@ import strict_cupy
 
 from npgan.adversarial import discriminator_step, generator_step, judge, r1
 from npgan.backend import to_device, to_numpy
+from npgan.errors import DataError
 from npgan.optim import Adam
 
 LESSONS = Path(__file__).parents[1] / "lessons"
 
 
-def names_of(name, folder, end):
+def names_of(name, folder, end, *flags, changes=()):
     """The names of a lesson's beginning, up to the heading `end`, with --quick."""
     text = (LESSONS / name).read_text()
+    for old, new in changes:
+        assert text.count(old) == 1
+        text = text.replace(old, new)
     path = folder / name
     path.write_text(text[: text.index(f"# %% [markdown]\n# ## {end}")])
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(sys, "argv", [name, "--quick", "--out", str(folder / "out")])
+        monkeypatch.setattr(sys, "argv", [name, "--quick", "--out", str(folder / "out"), *flags])
         monkeypatch.setattr(sys, "excepthook", sys.excepthook)
         return runpy.run_path(str(path))
 
@@ -29,6 +33,14 @@ def names_of(name, folder, end):
 @pytest.fixture(scope="module")
 def lesson(tmp_path_factory):
     return names_of("18_transfer.py", tmp_path_factory.mktemp("transfer"), "Thirty images")
+
+
+def test_games_of_one_source_are_not_taken_for_those_of_another(tmp_path):
+    """An exercise changes SOURCE; --resume would find the letters' games."""
+    few = ("18_transfer.py", tmp_path, "What goes on, and what stays")
+    names_of(*few, "--steps", "1")
+    with pytest.raises(DataError, match="was made with other settings. source: 'ABC.*' there, 'O' here"):
+        names_of(*few, "--resume", changes=[("SOURCE = data.UPPERCASE", 'SOURCE = "O"')])
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +178,27 @@ def test_every_way_plays_for_the_same_seconds(lesson, source, monkeypatch):
     assert len(played) == 6  # each look at the clock is a second later
 
 
+def test_a_way_is_scored_by_its_average_after_parts_of_one_time(lesson, monkeypatch):
+    task, names, played, asked = lesson["TASKS"][0], lesson["ask"].__globals__, [], []
+
+    def generate(network, z):
+        asked.append(network)
+        return task.unseen
+
+    monkeypatch.setitem(names, "play_for", lambda players, seconds: played.append((players, seconds)))
+    monkeypatch.setitem(names, "generate", generate)
+    found = lesson["ask"](task, "all weights", lesson["WAYS"]["all weights"], parts=(0.5, 1.0, 3.0))
+    assert found.shape == (2, 3, 2)
+    assert [seconds / lesson["SECONDS"] for _, seconds in played] == pytest.approx([0.5, 0.5, 2.0] * 2)
+    assert all(
+        network is players["average"].layer for network, (players, _) in zip(asked, played, strict=True)
+    )
+
+
+def test_the_ruler_tells_the_kinds_of_the_target_and_those_of_the_source(lesson):
+    assert lesson["TASKS"][0].extractor.layers[-1].weight.value.shape[1] == 36  # as the lesson says
+
+
 def test_frozen_layers_cost_no_waiting_on_the_device(cupy, lesson, source, leeway):
     """A round with frozen blocks: two uploads, no wait, the figures of NumPy, and the same bits stay."""
     task = lesson["TASKS"][0]
@@ -196,6 +229,16 @@ def test_frozen_layers_cost_no_waiting_on_the_device(cupy, lesson, source, leewa
 @pytest.fixture(scope="module")
 def repairs(tmp_path_factory):
     return names_of("18_transfer_repair.py", tmp_path_factory.mktemp("repairs"), "Repairs")
+
+
+def test_two_images_are_refused_in_one_line_and_three_are_enough(tmp_path, repairs):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 12, 12), dtype=np.uint8)
+    np.savez(tmp_path / "few.npz", images=pixels)
+    with pytest.raises(DataError, match="few.npz.*: 2 images, wanted at least 3: one is to score on$"):
+        names_of("18_transfer_repair.py", tmp_path, "The ways", "--data", str(tmp_path / "few.npz"))
+    network, two = repairs["Inpainter"](repairs["SHAPE"], np.random.default_rng(0)), np.arange(2)
+    ((_, psnr),) = repairs["learn"](network, repairs["rest"].take(two), np.random.default_rng(0), (0.02,))
+    assert np.isfinite(psnr)
 
 
 @pytest.mark.parametrize("way", ["from scratch", "all weights", "blocks frozen", "scale and shift"])

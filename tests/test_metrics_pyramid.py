@@ -1,5 +1,7 @@
 """Distances at each scale: the pyramid by hand and by its sum, patches by loops, and what each level sees."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,16 @@ def test_levels_doubled_and_added_up_give_the_images(rng):
 
 
 @pytest.mark.parametrize(
-    "shape, heights", [((28, 28), [28, 14]), ((8, 8), [8]), ((30, 62), [30, 15]), ((17, 34), [17])]
+    "shape, heights",
+    [
+        ((28, 28), [28, 14]),
+        ((8, 8), [8]),
+        ((30, 62), [30, 15]),
+        ((17, 34), [17]),
+        ((34, 17), [34]),
+        ((16, 64), [16]),
+        ((64, 16), [64]),
+    ],
 )
 def test_levels_end_where_a_side_is_odd_or_small(shape, heights, rng):
     assert list(laplacian_pyramid(rng.standard_normal((2, *shape, 1)))) == heights
@@ -44,6 +55,13 @@ def test_patches_are_pieces_of_their_images(rng):
         for patch in some:
             assert any(np.array_equal(patch, piece) for piece in pieces)
     assert patches(level[:, :5, :5], rng).shape == (2 * PATCHES, 75)
+    assert patches(level[:, :, :5], rng).shape == (2 * PATCHES, 75)
+
+
+def test_patches_come_from_every_place(rng):
+    places = np.arange(9 * 11, dtype=float).reshape(1, 9, 11, 1)  # each pixel says where it is
+    found = patches(np.repeat(places, 20, axis=0), rng)[:, 0]
+    assert set(found) == {11 * i + j for i in range(3) for j in range(5)}
 
 
 def smooth(n, rng):
@@ -71,3 +89,28 @@ def test_equal_sets_have_no_distance_and_a_seed_gives_one_number(rng):
     assert set(pyramid_distances(real=real, generated=real).values()) == {0.0}
     first, again = (pyramid_distances(real=real, generated=others, seed=3) for _ in range(2))
     assert first == again != pyramid_distances(real=real, generated=others, seed=4)
+
+
+def test_distances_are_in_units_of_the_real_images_own_spread(rng):
+    """Faint edges count like strong ones; a level without any spread is no division by zero."""
+    real, others = smooth(20, rng), smooth(20, rng)
+    plain = pyramid_distances(real=real, generated=others)
+    faint = pyramid_distances(real=0.01 * real, generated=0.01 * others)
+    assert faint == pytest.approx(plain)
+    flat = np.full((4, 32, 32, 1), 0.25)
+    assert pyramid_distances(real=flat, generated=flat) == {32: 0.0, 16: 0.0}
+
+
+@pytest.mark.parametrize(
+    "real, generated",
+    [
+        (np.zeros((4, 32, 32, 1)), np.zeros((3, 32, 32, 1))),
+        (np.zeros((4, 32, 32, 1)), np.zeros((4, 16, 16, 1))),
+        (np.zeros((4, 32, 32)), np.zeros((4, 32, 32))),
+        (np.zeros((4, 32, 32, 1), np.uint8), np.zeros((4, 32, 32, 1), np.uint8)),  # sums would run over
+    ],
+)
+def test_sets_that_cannot_be_compared_are_refused_by_name(real, generated):
+    message = "pyramid_distances: real and generated must be floating images (N, H, W, C) of one shape, got "
+    with pytest.raises(ValueError, match=re.escape(message)):
+        pyramid_distances(real=real, generated=generated)

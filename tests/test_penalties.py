@@ -10,6 +10,7 @@ from npgan.adversarial import discriminator_step, penalise, r1, r1_and_r2, r2, w
 from npgan.gradcheck import GradientError, check_gradient
 from npgan.layers import (
     BatchNormalization,
+    Concatenate,
     Conv2D,
     Conv2DTranspose,
     Dense,
@@ -114,6 +115,24 @@ def test_float32_agrees_with_float64(kind, name, seed):
         gradients[dtype] = np.concatenate([p.grad.ravel() for p in network.parameters()])
     error = np.linalg.norm(gradients["float32"] - gradients["float64"])
     assert error <= 1e-5 * np.linalg.norm(gradients["float64"])
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_what_is_told_beside_the_samples_is_constant_also_where_it_has_a_gradient(name, rng):
+    layers = [Concatenate(), Dense(5, 6, rng=rng), LeakyReLU(0.2), Dense(6, 1, rng=rng)]
+    network = Sequential(layers).astype("float64")
+    x = [rng.standard_normal((SAMPLES, 3)), rng.standard_normal((SAMPLES, 2))]
+    penalty = PENALTIES[name]
+
+    def value():
+        with network.held():
+            g, _ = network.backward(np.ones_like(network.forward(x)))
+        return penalty(g)[0]
+
+    np.testing.assert_allclose(penalise(network, x, penalty), value(), rtol=1e-13)
+    for key, parameter in network.named_parameters().items():
+        if not key.endswith("bias"):
+            check_gradient(value, parameter.value, parameter.grad, rng, name=key, eps=1e-7)
 
 
 def test_zero_centred_penalty_of_one_dense_layer_is_worked_out_by_hand():

@@ -7,6 +7,7 @@ edges and noise, the last one where things are and of what colour. So a distance
 
 import numpy as np
 
+from npgan.backend import describe
 from npgan.layers.resize import repeat, sum_blocks
 from npgan.metrics.samples import sliced_wasserstein
 
@@ -42,11 +43,16 @@ def patches(level: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def pyramid_distances(*, real: np.ndarray, generated: np.ndarray, seed: int = 0) -> dict[int, float]:
     """The sliced Wasserstein distance between patches at each level, by the level's height.
 
-    real, generated: equally many images (N, H, W, C). Patches are divided by the standard deviation of the real ones
-    of the level, so a level of faint edges counts like one of colours. (The paper divides each set by its own, and so
-    does not see edges that are too faint.) One seed gives one choice of places and directions. Print the same beside
-    it for other real images: the floor.
+    real, generated: floating images (N, H, W, C) of one shape, else ValueError. Patches are divided by the standard
+    deviation of the real ones of the level, so a level of faint edges counts like one of colours. (The paper divides
+    each set by its own, and so does not see edges that are too faint.) One seed gives one choice of places and
+    directions. Print the same beside it for other real images: the floor.
     """
+    if real.shape != generated.shape or {real.dtype.kind, generated.dtype.kind} != {"f"} or real.ndim != 4:
+        raise ValueError(
+            "pyramid_distances: real and generated must be floating images (N, H, W, C) of one shape, got "
+            f"{describe(real)} and {describe(generated)}"
+        )
     found, theirs = {}, laplacian_pyramid(generated)
     for height, level in laplacian_pyramid(real).items():
         # At the same places of both:
