@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from npgan.data import DataError
+from npgan.data.captions import Grammar
 from npgan.live import CaptionWindow
 
 SCRIPT = Path(__file__).parents[1] / "lessons" / "16_text_to_image.py"
@@ -107,3 +108,17 @@ def test_a_typed_caption_is_drawn_and_a_wrong_one_told():
     assert window.status.get_text() == "no such word" and len(window.axes.images) == 1
     window.show("  ")
     assert drawn[-1] == "a 7"
+
+
+def test_the_window_shows_the_whole_of_a_long_error_and_no_formula():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.0, 7.0))
+    FigureCanvasAgg(figure)
+    window = CaptionWindow(figure, Grammar().read)
+    window.show("a puce $x_{$ 7")
+    figure.canvas.draw()
+    box = window.status.get_window_extent()
+    assert "'puce' is no word" in window.status.get_text()
+    assert box.x0 > 0 and box.x1 < figure.bbox.width and box.y0 > window.axes.bbox.y1
