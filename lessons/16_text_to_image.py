@@ -24,8 +24,9 @@ from npgan.data import DIGITS
 from npgan.data.captions import BACKGROUND, FOREGROUND, PLACES
 from npgan.lesson import Lesson
 from npgan.optim import Adam, MovingAverage, linear_decay
-from npgan.text_to_image import draw_noise, judged, pages, read_captions, sample
+from npgan.text_to_image import draw_noise, judged, pages, part_of_real, read_captions, sample
 from npgan.training import Run
+from npgan.voice import printable
 from npgan.watch import Watch
 
 STEPS, QUICK_STEPS = 4200, 20
@@ -62,11 +63,12 @@ AS_SHIPPED = (CHARACTERS, COPIES, SHARES) == (DIGITS, 2, {"weight": 0.24})
 
 # %%
 lesson.step("Captions")
-problem = text_to_image.load(vars(args), CHARACTERS)
+learned = checkpoint.read_settings(args.resume) if args.resume else {}
+problem = text_to_image.load(learned | vars(args), CHARACTERS)
 grammar, shape = problem.train.grammar, problem.train.shape
 whole = grammar.places == PLACES  # captions of glyphs; of other images they name a class
 for words in grammar.words.values():
-    print(", ".join(words[:30]) + (", ..." if len(words) > 30 else ""))
+    print(printable(", ".join(words[:30]) + (", ..." if len(words) > 30 else "")))
 if args.draw:
     captions, asked = read_captions(args.draw, grammar)
 else:
@@ -185,7 +187,7 @@ run = Run(
         "rng": rng,
         "watch": watch,
     },
-    settings=lesson.settings(problem.images),
+    settings=lesson.settings(problem.images) | ({} if whole else {"classes": grammar.words["class"]}),
     folder=args.out,
     resume=args.resume,
 )
@@ -299,7 +301,7 @@ for name, unseen in problem.unseen.items():
     real_report[name], apart = judged(rows, images, judge, problem.train)
     samples = drawn(eightfold, rng)
     report[name], distance = judged(rows, samples, judge, problem.train)
-    report[name]["diversity"], real_report[name]["diversity"] = distance / apart, 1.0
+    report[name]["diversity"], real_report[name]["diversity"] = part_of_real(distance, apart), 1.0
     for who, scores in (("real", real_report[name]), ("drawn", report[name])):
         line = "".join(f"{scores[column]:11.1%}" for column in columns)
         print(f"{f'{name}, {who}':22}{line}{scores['diversity']:11.2f}")
@@ -347,7 +349,9 @@ else:
         verdict.lines(
             f"{scores['main']:.0%} of the samples are what their captions say ({name}); of real images the judge "
             f"says so of {real_report[name]['main']:.0%}",
-            f"two samples of a caption are {scores['diversity']:.2f} times as far apart as two real images",
+            f"two samples of a caption are {scores['diversity']:.2f} times as far apart as two real images"
+            if np.isfinite(scores["diversity"])
+            else "the unseen images of a class are one and the same: too few to say how different samples should be",
             ""
             if real_report[name]["main"] > 0.9
             else "the judge is often wrong itself: do not trust what it says",
