@@ -93,7 +93,7 @@ else:
 # The discriminator turns the image into 128 features f and gives two answers at once (*projection*, Miyato and Koyama
 # 2018):
 #
-#     logit = score(f) + <f, code>        real or not, whatever the caption; and: do image and caption fit?
+#     logit = score(f) + <f, code> / sqrt(128)      real or not, whatever the caption; and: do image and caption fit?
 #
 # One pass through the features serves any number of captions. So each real image meets its own and six that are
 # wrong, each in one word. Wrong captions must be *really* wrong: where public code takes the next image's caption,
@@ -307,9 +307,10 @@ for name, unseen in problem.unseen.items():
         print(f"{f'{name}, {who}':22}{line}{scores['diversity']:11.2f}")
 
 # %% [markdown]
-# Words that are left out should vary: of the eight samples of a caption without a weight some should be bold. The
-# second table has the mean number of different words that the judge sees there in eight samples, beside the same for
-# real pictures. Lots are drawn for a word that is left out, so this holds where words are obeyed.
+# Words that are left out should vary: the eight samples of "a bold character" should not all be red, nor all be a 7.
+# The second table is for captions that say the weight alone. It has the mean number of different words that the judge
+# sees in each other place in eight samples, beside the same for real pictures. Lots are drawn for a word that is left
+# out, so this holds where words are obeyed.
 
 # %%
 rows = np.zeros((count, len(grammar.places)), int)

@@ -39,14 +39,14 @@ class Problem(NamedTuple):
         return ClassJudge(self.images, rng, steps=steps)
 
 
-def load(settings: dict[str, Any], characters: str = DIGITS, size: int = SIZE) -> Problem:
+def load(settings: dict[str, Any], characters: str = DIGITS) -> Problem:
     """The captioned images of a run, from its settings (`Lesson.settings`).
 
     "glyphs" are painted and have whole captions; of all other data the classes are the captions. Raises DataError
     where there are none, or others than settings["classes"] (where a checkpoint's settings have that), and where the
     size is not divisible by 8.
     """
-    source, size, seed = settings["data"], settings["size"] or size, settings["seed"]
+    source, size, seed = settings["data"], settings["size"] or SIZE, settings["seed"]
     if size % 8:
         raise DataError(f"--size {size}: wanted a size divisible by 8: the generator doubles it three times")
     if source != "glyphs":
