@@ -62,7 +62,9 @@ def load(settings: dict[str, Any], characters: str = DIGITS) -> Problem:
         named(train, f"{source}, {len(train)} to learn from")  # two classes at least are left there
         learned = np.flatnonzero(np.isin(test.classes, train.classes))
         if not len(learned):
-            raise DataError(f"{source}: {len(images)} images are too few: none is left to be unseen")
+            raise DataError(
+                f"{source}: {len(images)} images are too few: of no class is one left to be unseen"
+            )
         seen, unseen = NamedImages(train, grammar), NamedImages(test.take(learned), grammar)
         return Problem(seen, seen, {"unseen": unseen}, train)
     if settings["channels"] not in (None, 3):

@@ -64,7 +64,7 @@ def test_too_few_images_are_one_line(tmp_path, rng):
     with pytest.raises(DataError, match="1 to learn from: these images are all of one"):
         text_to_image.load(save_classes(tmp_path / "two.npz", [0, 1], rng))
     settings = save_classes(tmp_path / "three.npz", [0, 1, 2], rng)
-    with pytest.raises(DataError, match="3 images are too few: none is left to be unseen"):
+    with pytest.raises(DataError, match="3 images are too few: of no class is one left to be unseen"):
         text_to_image.load(settings)
 
 
