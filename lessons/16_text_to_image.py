@@ -56,8 +56,9 @@ AS_SHIPPED = (CHARACTERS, COPIES, SHARES) == (DIGITS, 2, {"weight": 0.24})
 #
 # A caption is "a", then words for weight, size, slant and colour, a character, and "on" a colour. Any of them may be
 # left out, and then means anything. Eight colours, of which no two are alike, and ten digits make 560 combinations of
-# character, foreground and background. Every fifth of them is held out: never seen in training. As a harder case each
-# character has one foreground in which it is never seen on any background: the *held-out pairs*.
+# character, foreground and background. As a hard case each character has one foreground in which it is never seen on
+# any background: the *held-out pairs*. Of all other combinations a fifth, drawn by lot, is *held out*: never seen in
+# training either.
 #
 # A caption becomes a row of six whole numbers, one a place (`npgan/data/captions.py`).
 
