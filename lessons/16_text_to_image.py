@@ -24,8 +24,9 @@ from npgan.data import DIGITS
 from npgan.data.captions import BACKGROUND, FOREGROUND, PLACES
 from npgan.lesson import Lesson
 from npgan.optim import Adam, MovingAverage, linear_decay
-from npgan.text_to_image import draw_noise, judged, pages, read_captions, sample
+from npgan.text_to_image import draw_noise, judged, pages, part_of_real, read_captions, sample
 from npgan.training import Run
+from npgan.voice import printable
 from npgan.watch import Watch
 
 STEPS, QUICK_STEPS = 4200, 20
@@ -55,18 +56,20 @@ AS_SHIPPED = (CHARACTERS, COPIES, SHARES) == (DIGITS, 2, {"weight": 0.24})
 #
 # A caption is "a", then words for weight, size, slant and colour, a character, and "on" a colour. Any of them may be
 # left out, and then means anything. Eight colours, of which no two are alike, and ten digits make 560 combinations of
-# character, foreground and background. Every fifth of them is held out: never seen in training. As a harder case each
-# character has one foreground in which it is never seen on any background: the *held-out pairs*.
+# character, foreground and background. As a hard case each character has one foreground in which it is never seen on
+# any background: the *held-out pairs*. Of all other combinations a fifth, drawn by lot, is *held out*: never seen in
+# training either.
 #
 # A caption becomes a row of six whole numbers, one a place (`npgan/data/captions.py`).
 
 # %%
 lesson.step("Captions")
-problem = text_to_image.load(vars(args), CHARACTERS)
+learned = checkpoint.read_settings(args.resume) if args.resume else {}
+problem = text_to_image.load(learned | vars(args), CHARACTERS)
 grammar, shape = problem.train.grammar, problem.train.shape
 whole = grammar.places == PLACES  # captions of glyphs; of other images they name a class
 for words in grammar.words.values():
-    print(", ".join(words[:30]) + (", ..." if len(words) > 30 else ""))
+    print(printable(", ".join(words[:30]) + (", ..." if len(words) > 30 else "")))
 if args.draw:
     captions, asked = read_captions(args.draw, grammar)
 else:
@@ -91,7 +94,7 @@ else:
 # The discriminator turns the image into 128 features f and gives two answers at once (*projection*, Miyato and Koyama
 # 2018):
 #
-#     logit = score(f) + <f, code>        real or not, whatever the caption; and: do image and caption fit?
+#     logit = score(f) + <f, code> / sqrt(128)      real or not, whatever the caption; and: do image and caption fit?
 #
 # One pass through the features serves any number of captions. So each real image meets its own and six that are
 # wrong, each in one word. Wrong captions must be *really* wrong: where public code takes the next image's caption,
@@ -185,7 +188,7 @@ run = Run(
         "rng": rng,
         "watch": watch,
     },
-    settings=lesson.settings(problem.images),
+    settings=lesson.settings(problem.images) | ({} if whole else {"classes": grammar.words["class"]}),
     folder=args.out,
     resume=args.resume,
 )
@@ -299,15 +302,16 @@ for name, unseen in problem.unseen.items():
     real_report[name], apart = judged(rows, images, judge, problem.train)
     samples = drawn(eightfold, rng)
     report[name], distance = judged(rows, samples, judge, problem.train)
-    report[name]["diversity"], real_report[name]["diversity"] = distance / apart, 1.0
+    report[name]["diversity"], real_report[name]["diversity"] = part_of_real(distance, apart), 1.0
     for who, scores in (("real", real_report[name]), ("drawn", report[name])):
         line = "".join(f"{scores[column]:11.1%}" for column in columns)
         print(f"{f'{name}, {who}':22}{line}{scores['diversity']:11.2f}")
 
 # %% [markdown]
-# Words that are left out should vary: of the eight samples of a caption without a weight some should be bold. The
-# second table has the mean number of different words that the judge sees there in eight samples, beside the same for
-# real pictures. Lots are drawn for a word that is left out, so this holds where words are obeyed.
+# Words that are left out should vary: the eight samples of "a bold character" should not all be red, nor all be a 7.
+# The second table is for captions that say the weight alone. It has the mean number of different words that the judge
+# sees in each other place in eight samples, beside the same for real pictures. Lots are drawn for a word that is left
+# out, so this holds where words are obeyed.
 
 # %%
 rows = np.zeros((count, len(grammar.places)), int)
@@ -347,7 +351,9 @@ else:
         verdict.lines(
             f"{scores['main']:.0%} of the samples are what their captions say ({name}); of real images the judge "
             f"says so of {real_report[name]['main']:.0%}",
-            f"two samples of a caption are {scores['diversity']:.2f} times as far apart as two real images",
+            f"two samples of a caption are {scores['diversity']:.2f} times as far apart as two real images"
+            if np.isfinite(scores["diversity"])
+            else "the unseen images of a class are one and the same: too few to say how different samples should be",
             ""
             if real_report[name]["main"] > 0.9
             else "the judge is often wrong itself: do not trust what it says",

@@ -28,7 +28,7 @@ from npgan.metrics.scores import frechet
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.second_stage import SecondStage, take_ink
 from npgan.series import trained_by
-from npgan.text_to_image import CODE, draw_noise, judged, pages, read_captions
+from npgan.text_to_image import CODE, draw_noise, judged, pages, part_of_real, read_captions
 from npgan.training import Run
 from npgan.watch import Watch
 
@@ -299,7 +299,7 @@ print(f"{'':14}{'Frechet':>9}{'main':>9}{'all':>9}{'diversity':>11}")
 for who, images in sets.items():
     scores, apart = judged(rows, images, judging, problem.train)
     report[who] = scores | {"frechet": frechet(real=others, generated=features(extractor, images))}
-    report[who]["diversity"] = apart if who == "real" else apart / report["real"]["diversity"]
+    report[who]["diversity"] = apart if who == "real" else part_of_real(apart, report["real"]["diversity"])
     line = f"{report[who]['frechet']:9.2f}{scores['main']:9.1%}{scores['all']:9.1%}"
     print(f"{who:14}{line}{1.0 if who == 'real' else report[who]['diversity']:11.2f}")
 

@@ -248,7 +248,7 @@ def play(way: Way, rng: np.random.Generator) -> tuple[Layer, int]:
     return average.layer, rounds
 
 
-lesson.step(f"Equal time: {SECONDS:.0f} seconds for each of {len(WAYS)} trainings")
+lesson.step(f"Equal time: {SECONDS:g} seconds for each of {len(WAYS)} trainings")
 judge = problem.judge(np.random.default_rng(args.seed), steps=60 if args.quick else 1500)
 unseen, rng = problem.unseen["held-out"], np.random.default_rng(args.seed + 1)
 rows = text_to_image.test_captions(unseen, 10 if args.quick else 150, rng)

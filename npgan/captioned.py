@@ -149,10 +149,8 @@ class PairScore(Layer):
     while all else in the discriminator still judges one sample at a time.
     """
 
-    def __init__(self, features: int, rng: np.random.Generator, *, hidden: int = 64):
-        self.body = Sequential(
-            [Dense(2 * features, hidden, rng=rng), LeakyReLU(0.2), Dense(hidden, 1, rng=rng)]
-        )
+    def __init__(self, features: int, rng: np.random.Generator):
+        self.body = Sequential([Dense(2 * features, 64, rng=rng), LeakyReLU(0.2), Dense(64, 1, rng=rng)])
 
     def forward(self, f: Array, train: bool = True) -> Array:
         return self.remember(train, self.body.forward(self._beside(f), train))

@@ -7,6 +7,7 @@ stays in its lesson's loop and gives its window a moment between two steps. A cl
 
 import time
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,7 +72,7 @@ class Window:
             self.buttons[text] = button = Button(axes, f"{text}  [{name}]", useblit=self.canvas.supports_blit)
             self.actions[key] = action = self._safely(action)
             button.on_clicked(lambda event, action=action: action())
-        self.status = figure.text(0.5, 0.965, "", ha="center", va="center", size=13)
+        self.status = figure.text(0.5, 0.965, "", ha="center", va="center", size=13, parse_math=False)
         manager = self.canvas.manager
         if manager is not None and manager.key_press_handler_id is not None:
             self.canvas.mpl_disconnect(manager.key_press_handler_id)  # its keys would draw grids and zoom
@@ -265,8 +266,9 @@ class CaptionWindow(Window):
 
     def __init__(self, figure: Figure, draw: Callable[[str], np.ndarray]):
         super().__init__(figure, {})
-        self.draw, self.image = draw, None
-        self.axes = figure.add_axes((0.02, 0.12, 0.96, 0.8))
+        self.draw = draw
+        self.status.set(va="top", y=0.985)  # an error that lists all words has several lines
+        self.axes = figure.add_axes((0.02, 0.12, 0.96, 0.74))
         self.axes.axis("off")
         self.box = TextBox(figure.add_axes((0.15, 0.03, 0.7, 0.06)), "caption  ", initial="")
         self.box.on_submit(lambda text: self._safely(lambda: self.show(text))())
@@ -278,7 +280,7 @@ class CaptionWindow(Window):
         try:
             pixels = self.draw(caption)
         except DataError as error:
-            self.status.set_text(str(error))
+            self.status.set_text(fill(str(error), 100))  # characters: so many fit into the window
         else:
             self.axes.clear()
             self.axes.axis("off")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from npgan.backend import Array, to_numpy
+from npgan.errors import printable
 
 
 def to_pixels(images: Array) -> np.ndarray:
@@ -46,17 +47,22 @@ def titled(
 ) -> Figure:
     """Pixels (H, W, 3), such as `image_grid` makes, under a title; a pixel of them is a pixel of the saved picture.
 
-    rows and columns: names of bands of equal height and width, from the top and from the left.
+    rows and columns: names of bands of equal height and width, from the top and from the left. They are shown as they
+    are, whatever is in them: names of folders hold dollar signs, which matplotlib would read as formulas, and bytes
+    that are no text, for which no font has a sign.
     """
     height, width = pixels.shape[:2]
+    title, *names = (printable(text) for text in (title, *rows, *columns))
+    rows, columns = names[: len(rows)], names[len(rows) :]
     figure = Figure(figsize=(width / 110, height / 110), dpi=110)  # as Lesson saves it
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(pixels, interpolation="nearest", aspect="auto")
-    axes.set_yticks((np.arange(len(rows)) + 0.5) * height / max(1, len(rows)) - 0.5, rows, fontsize=9)
-    axes.set_xticks((np.arange(len(columns)) + 0.5) * width / max(1, len(columns)) - 0.5, columns, fontsize=9)
+    plain = {"fontsize": 9, "parse_math": False}
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * height / max(1, len(rows)) - 0.5, rows, **plain)
+    axes.set_xticks((np.arange(len(columns)) + 0.5) * width / max(1, len(columns)) - 0.5, columns, **plain)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
     axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(title, fontsize=10, loc="left", parse_math=False)
     return figure
 
 

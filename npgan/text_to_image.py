@@ -1,5 +1,6 @@
 """What the scripts of lesson 16 share: captioned images, the two players, samples of captions, and their scores."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,22 +39,34 @@ class Problem(NamedTuple):
         return ClassJudge(self.images, rng, steps=steps)
 
 
-def load(settings: dict[str, Any], characters: str = DIGITS, size: int = SIZE) -> Problem:
+def load(settings: dict[str, Any], characters: str = DIGITS) -> Problem:
     """The captioned images of a run, from its settings (`Lesson.settings`).
 
     "glyphs" are painted and have whole captions; of all other data the classes are the captions. Raises DataError
-    where there are none, and where the size is not divisible by 8.
+    where there are none, or others than settings["classes"] (where a checkpoint's settings have that), and where the
+    size is not divisible by 8.
     """
-    source, size, seed = settings["data"], settings["size"] or size, settings["seed"]
+    source, size, seed = settings["data"], settings["size"] or SIZE, settings["seed"]
     if size % 8:
         raise DataError(f"--size {size}: wanted a size divisible by 8: the generator doubles it three times")
     if source != "glyphs":
         count = 1000 if settings["quick"] else None
         images = data.load(source, size=size, channels=settings["channels"], count=count, seed=seed)
-        whole = named(images, source)
+        grammar = named(images, source).grammar
+        names = list(grammar.words["class"])
+        if settings.get("classes", names) != names:
+            raise DataError(
+                f"{source}: learned were the classes {settings['classes']!r:.80}, here are {names!r:.80}"
+            )
         train, test = images.split(max(1, min(1000, len(images) // 6)), np.random.default_rng(seed))
-        train, test = named(train, source), NamedImages(test, whole.grammar)
-        return Problem(train, train, {"unseen": test}, train.images)
+        named(train, f"{source}, {len(train)} to learn from")  # two classes at least are left there
+        learned = np.flatnonzero(np.isin(test.classes, train.classes))
+        if not len(learned):
+            raise DataError(
+                f"{source}: {len(images)} images are too few: of no class is one left to be unseen"
+            )
+        seen, unseen = NamedImages(train, grammar), NamedImages(test.take(learned), grammar)
+        return Problem(seen, seen, {"unseen": unseen}, train)
     if settings["channels"] not in (None, 3):
         raise DataError(f"--channels {settings['channels']}: captions name colours; wanted 3")
     many, few = (1500, 800) if settings["quick"] else (10_000, 4_000)
@@ -116,6 +129,11 @@ def judged(
     return scores, pairwise_distance(images.reshape(len(rows), samples, *images.shape[1:]))
 
 
+def part_of_real(distance: float, real: float) -> float:
+    """How far two samples of a caption are apart, by that for real images; NaN where those are one and the same."""
+    return distance / real if real else float("nan")
+
+
 def varieties(rows: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """How many different words are seen on average in the samples of a caption that leaves that word out: (places,).
 
@@ -134,9 +152,9 @@ def read_captions(given: Sequence[str], grammar) -> tuple[list[str], np.ndarray]
     Raises DataError, one line, where one of them cannot be understood, or the file cannot be read.
     """
     captions = list(given)
-    if len(captions) == 1 and Path(captions[0]).is_file():
+    if len(captions) == 1 and os.path.isfile(captions[0]):  # Path's raises OSError at a long caption
         try:
-            lines = Path(captions[0]).read_text(encoding="utf-8").splitlines()
+            lines = Path(captions[0]).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"--draw {captions[0]}: cannot be read ({error})") from error
         captions = [line.strip() for line in lines if line.strip()]

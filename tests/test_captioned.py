@@ -153,6 +153,12 @@ def test_modulation_has_the_gradients_of_finite_differences(shape, code, seed):
     check_layer(layer, parts, rng=rng)
 
 
+def test_a_modulation_changes_little_at_first(rng):
+    x, code = (rng.standard_normal(shape, dtype=np.float32) for shape in ((64, 4, 4, 8), (64, 64)))
+    changed = Modulation(8, 64, rng).forward([x, code], train=False) - x
+    assert 0.2 < changed.std() < 0.8  # of 1; 2 with weights as Dense draws them
+
+
 def test_a_pair_is_scored_with_the_features_of_both(rng):
     layer = PairScore(3, rng).astype("float64")
     f = rng.standard_normal((6, 3))

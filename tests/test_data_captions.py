@@ -47,6 +47,8 @@ def test_a_caption_is_read_word_by_word():
         ("a a", {"character": "a"}),
         ("a", {"character": "a"}),
         ("a on red", {"character": "a", "background": "red"}),
+        ("A", {"character": "A"}),
+        ("A red", {"character": "A", "foreground": "red"}),
         ("a red A on pink", {"character": "A", "foreground": "red", "background": "pink"}),
         ("a character", {}),
     ],
@@ -54,6 +56,19 @@ def test_a_caption_is_read_word_by_word():
 def test_words_may_be_left_out_and_change_places(caption, wanted):
     row = GRAMMAR.read(caption)
     assert {name: GRAMMAR.words[name][k - 1] for name, k in zip(PLACES, row) if k} == wanted
+
+
+@pytest.mark.parametrize(
+    "caption, same",
+    [
+        ("A bold 7 on red", "bold 7 on red"),
+        ("AN upright 7", "upright 7"),
+        ("a", "a character"),
+        ("A on red", "on red"),
+    ],
+)
+def test_where_there_is_no_such_letter_an_a_is_an_article(caption, same):
+    np.testing.assert_array_equal(FEW.read(caption), FEW.read(same))
 
 
 @at_least(200)
@@ -95,6 +110,11 @@ def test_what_cannot_be_understood_is_one_clear_line(caption, message):
     assert "\n" not in str(error.value) and str(error.value).isprintable()
 
 
+def test_an_upright_has_its_own_article():
+    assert FEW.write(FEW.read("upright 7")) == "an upright 7"
+    assert FEW.write(FEW.read("bold upright 7")) == "a bold upright 7"
+
+
 def test_tokens_are_numbers_of_their_own():
     rows = [np.zeros(6, int)]
     for place, words in enumerate(FEW.words.values()):
@@ -121,6 +141,7 @@ def test_what_is_held_out(grammar):
     assert alike.sum() == len(kinds) * len(PALETTE)
     whole = (pair | alike).all(axis=2)  # characters, foregrounds
     assert (whole.sum(axis=1) == 1).all() and pair.sum() == whole.sum() * (len(PALETTE) - 1)
+    assert whole.any(axis=0).all()  # each colour is that of some character
     rest = (kinds == HELD_OUT) | (kinds == SEEN)
     assert 0.15 < (kinds == HELD_OUT).sum() / rest.sum() < 0.25
     seen = kinds == SEEN  # every word is seen, and each two colours together
@@ -151,6 +172,7 @@ def test_every_word_is_true_of_what_is_painted(ink, rng):
     ).mean() < 0.5  # neither small nor large
     assert (kinds[three[:, 4], three[:, 3], three[:, 5]] == SEEN).all()
     assert len(np.unique(three[:, 3:], axis=0)) > 100  # of the combinations, no few are drawn again and again
+    assert len(np.unique(rows[:, :3], axis=0)) > 15  # nor of the glyphs: 18 kinds of weight, size and slant
 
 
 def test_labels_say_which_words_are_true():
@@ -211,6 +233,14 @@ def test_wrong_captions_are_wrong_in_one_word_each(ink, seed):
         np.testing.assert_array_equal(FEW.read(FEW.write(row)), row)  # it could be said
     for place in (3, 4, 5):  # all that may be wrong is
         assert len(np.unique(wrong[place, :, place])) > 2
+
+
+def test_where_neither_word_is_true_either_may_be_the_wrong_one(ink, rng):
+    source = CaptionedGlyphs(ink, FEW, FEW.kinds() == SEEN)
+    _, rows = source.draw(300, rng)
+    wrong = source.wrong(rows, rng).reshape(6, 300, 6)
+    for place in (1, 2):
+        assert set(wrong[place, rows[:, place] == 0, place]) == {1, 2}
 
 
 def test_a_set_in_which_a_word_has_no_other_is_refused(ink):

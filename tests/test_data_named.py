@@ -7,12 +7,15 @@ from PIL import Image
 from npgan.data import DataError, Images, load
 from npgan.data.named import Names, named
 
-NAMES = Names(("cat", "a", "Sea horse", "dog"))
+NAMES = Names(("cat", "a", "Sea horse", "dog", "Cafe\u0301", "two  spaces", "stra\u00dfe"))  # an e, an accent
 
 
 @pytest.mark.parametrize(
     "caption, row",
-    [("a cat", 1), ("cat", 1), ("A CAT", 1), ("a", 2), ("a a", 2), ("a sea  horse", 3), ("an dog", 4)],
+    [
+        *[("a cat", 1), ("cat", 1), ("A CAT", 1), ("a", 2), ("a a", 2), ("a sea  horse", 3), ("an dog", 4)],
+        *[("a caf\u00e9", 5), ("CAFE\u0301", 5), ("two spaces", 6), ("a STRASSE", 7)],
+    ],
 )
 def test_a_caption_names_a_class_with_an_article_or_without(caption, row):
     np.testing.assert_array_equal(NAMES.read(caption), [row])
@@ -20,13 +23,14 @@ def test_a_caption_names_a_class_with_an_article_or_without(caption, row):
 
 @pytest.mark.parametrize("caption", ["", "an", "a bird", "the cat", "cat dog"])
 def test_what_names_no_class_is_one_line(caption):
-    with pytest.raises(DataError, match="names no class; known are cat, a, Sea horse, dog") as error:
+    with pytest.raises(DataError, match="names no class; known are cat, a, Sea horse, dog, ") as error:
         NAMES.read(caption)
     assert "\n" not in str(error.value)
 
 
 def test_what_is_written_is_read():
-    for row in ([1], [2], [3], [4]):
+    for row in range(1, 1 + len(NAMES.words["class"])):
+        row = [row]
         np.testing.assert_array_equal(NAMES.read(NAMES.write(np.array(row))), row)
     assert NAMES.write(np.array([0])) == "anything"
 
@@ -56,6 +60,15 @@ def test_what_is_left_out_is_drawn_by_lot(source, rng):
     rows = np.array([[3], [0]] * 40)
     filled = source.fill(rows, rng)
     assert (filled[::2] == 3).all() and set(filled[1::2, 0]) == {1, 3, 4}
+
+
+def test_a_class_without_an_image_is_one_line(source, rng):
+    with pytest.raises(DataError, match="^caption 'a 1': no image of this set is of that class$"):
+        source.fill(np.array([[1], [2]]), rng)
+
+
+def test_ink_is_white_on_black(source):
+    np.testing.assert_array_equal(source.colours(np.array([[1], [3]])), [[[1], [-1]]] * 2)
 
 
 @pytest.mark.parametrize("labels, why", [({}, "have none"), ({"class": np.zeros(4, int)}, "are all of one")])

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from npgan.data import DataError
+from npgan.data.captions import Grammar
 from npgan.live import CaptionWindow
 
 SCRIPT = Path(__file__).parents[1] / "lessons" / "16_text_to_image.py"
@@ -65,12 +66,16 @@ def test_drawing_needs_a_checkpoint(tmp_path, monkeypatch, capsys):
     assert end.value.code == 2 and "--draw needs --resume" in capsys.readouterr().err
 
 
+def paint_classes(folder, rng, names, count):
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = rng.integers(0, 100, (20, 24, 3)) + 150 * (name == names[-1])
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{number}.png")
+
+
 def test_one_s_own_classes_are_learned_and_drawn(tmp_path, monkeypatch, capsys, rng):
-    for name in ("dark", "light"):
-        (tmp_path / "pictures" / name).mkdir(parents=True)
-        for number in range(12):
-            pixels = rng.integers(0, 100, (20, 24, 3)) + 150 * (name == "light")
-            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "pictures" / name / f"{number}.png")
+    paint_classes(tmp_path / "pictures", rng, ("dark", "light"), 12)
     out = tmp_path / "out"
     run(monkeypatch, "--quick", "--data", tmp_path / "pictures", "--out", out)
     assert "verdict: " in capsys.readouterr().out
@@ -78,6 +83,17 @@ def test_one_s_own_classes_are_learned_and_drawn(tmp_path, monkeypatch, capsys, 
         run(monkeypatch, "--resume", "--out", out, "--draw", "a light", "dark")
     with pytest.raises(DataError, match="names no class; known are dark, light"):
         run(monkeypatch, "--resume", "--out", out, "--draw", "a cat")
+    (tmp_path / "pictures" / "light").rename(tmp_path / "pictures" / "bright")  # now the first of the two
+    with pytest.raises(DataError, match="learned were the classes .'dark', 'light'., here are .'bright', "):
+        run(monkeypatch, "--resume", "--out", out, "--draw", "dark")
+
+
+def test_six_images_with_odd_names_reach_the_verdict(tmp_path, monkeypatch, capsys, rng):
+    """One of them is left to be unseen: nothing says how far two real images are apart."""
+    paint_classes(tmp_path / "pictures", rng, ("a$b$c", "tab\there"), 3)
+    run(monkeypatch, "--quick", "--steps", 2, "--data", tmp_path / "pictures", "--out", tmp_path / "out")
+    said = capsys.readouterr().out
+    assert "the unseen images of a class are one and the same: too few" in said and "\t" not in said
 
 
 def test_a_size_that_cannot_be_halved_three_times_is_one_line(tmp_path, monkeypatch):
@@ -107,3 +123,17 @@ def test_a_typed_caption_is_drawn_and_a_wrong_one_told():
     assert window.status.get_text() == "no such word" and len(window.axes.images) == 1
     window.show("  ")
     assert drawn[-1] == "a 7"
+
+
+def test_the_window_shows_the_whole_of_a_long_error_and_no_formula():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12.0, 7.0))
+    FigureCanvasAgg(figure)
+    window = CaptionWindow(figure, Grammar().read)
+    window.show("a puce $x_{$ 7")
+    figure.canvas.draw()
+    box = window.status.get_window_extent()
+    assert "'puce' is no word" in window.status.get_text()
+    assert box.x0 > 0 and box.x1 < figure.bbox.width and box.y0 > window.axes.bbox.y1

@@ -51,6 +51,13 @@ def test_the_judge_is_not_pleased_with_noise_or_with_a_blank(judge, rng):
     assert word_scores(said, judge.read(noise), GRAMMAR)["main"] < 0.1
 
 
+def test_a_border_is_what_most_of_it_is(judge):
+    picture = np.broadcast_to(GRAMMAR.palette[1], (1, 32, 32, 3)).copy()  # white
+    picture[0, 0] = GRAMMAR.palette[0]  # a quarter of its edge black
+    picture[0, 12:20, 12:20] = GRAMMAR.palette[2]
+    assert judge.colours(picture)[1][0] == 1
+
+
 def test_scores_are_worked_out_by_hand():
     said = np.array([[1, 0, 0, 3, 4, 5], [0, 0, 2, 3, 0, 0]])
     seen = np.array([[2, 1, 1, 3, 4, 5], [1, 1, 2, 4, 9, 9]])

@@ -110,6 +110,8 @@ def test_augmentation_has_the_gradients_of_finite_differences(count, features, w
     layer.zero_grad()
     dcode, none = layer.backward(dy)
     assert none is None
+    y = (dy * layer.forward([code, noise], train=False)).sum()
+    assert weight * layer.divergence == pytest.approx(float(loss()) - y, abs=1e-9)
     check_gradient(loss, code, dcode, rng)
     for name, parameter in layer.named_parameters().items():
         check_gradient(loss, parameter.value, parameter.grad.copy(), rng, name=name)
@@ -154,7 +156,8 @@ def test_it_starts_as_an_enlargement(rng):
     parts[0] = np.round(parts[0])  # ink or none
     stage = make_stage(rng)
     enlarged = Paint().forward([stage.enlarge.forward(parts[0]), parts[3]])
-    assert np.abs(stage.forward(parts)[0] - enlarged).mean() < 0.15 * np.abs(enlarged).mean()
+    apart = np.abs(stage.forward(parts)[0] - enlarged).mean() / np.abs(enlarged).mean()
+    assert apart < 0.085  # 0.06 to 0.07; 0.09 and more where the last layer's weights are not made small
 
 
 # On the device ---------------------------------------------------------------------------------------------------

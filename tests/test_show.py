@@ -26,3 +26,11 @@ def test_a_title_and_names_leave_the_pixels_of_a_grid_as_they_are(rng, scale):
     assert np.allclose(np.diff(across), grid.shape[1] / 3) and np.allclose(
         axes.get_yticks()[0], height / 4 - 0.5
     )
+
+
+@pytest.mark.parametrize("name", ["$x_{$", "a$b$c", "caf\udce9", "a\x1b[31m", "\\frac", "50 % _^"])
+def test_a_name_is_shown_as_it_is_whatever_is_in_it(name):
+    figure = show.titled(np.zeros((40, 40, 3), np.uint8), name, rows=[name, "b"], columns=[name])
+    assert len(_png(figure)) > 500
+    labels = figure.axes[0].get_yticklabels()
+    assert len(labels) == 2 and labels[0].get_text().isprintable() and not labels[0].get_parse_math()

@@ -61,8 +61,9 @@ class Grammar:
             raise DataError(
                 f"caption: it is empty, wanted one such as 'a bold red 7 on blue'; {self._known()}"
             )
-        if spoken[0] in ("a", "an") and len(spoken) > 1 and spoken[1] != "on":
-            del spoken[0]  # an article; alone, or before "on", an "a" is the letter
+        alone = spoken[0] == "A" or spoken[1:2] in ([], ["on"])  # then it is the letter, where there is one
+        if spoken[0] in ("a", "A", "an") and not (alone and spoken[0] in self.words["character"]):
+            del spoken[0]  # an article
         row, said = np.zeros(len(PLACES), int), {}
         if "on" in spoken:
             at = spoken.index("on")

@@ -1,5 +1,7 @@
 """Captions of one word, "a cat": the class of an image, of whatever images have classes."""
 
+import unicodedata
+
 import numpy as np
 
 from npgan.data.images import Images, check_whole
@@ -7,7 +9,10 @@ from npgan.errors import DataError
 
 
 class Names:
-    """Captions that name a class, with an article or without. A row is (1,): 1 + the class; 0 where none is said."""
+    """Captions that name a class, with an article or without. A row is (1,): 1 + the class; 0 where none is said.
+
+    Capital letters, spaces and how an accent is stored (some disks keep it beside its letter) make no difference.
+    """
 
     places, main = ("class",), (0,)
 
@@ -17,12 +22,12 @@ class Names:
 
     def read(self, caption: str) -> np.ndarray:
         """The row (1,) of a caption. DataError, one line, where it names no class."""
-        names = {name.lower(): 1 + k for k, name in reversed([*enumerate(self.words["class"])])}
-        spoken = " ".join(caption.split())
+        names = {_plain(name): 1 + k for k, name in reversed([*enumerate(self.words["class"])])}
+        spoken = _plain(caption)
         article, _, rest = spoken.partition(" ")
-        for name in (spoken, rest if article.lower() in ("a", "an") else spoken):
-            if name.lower() in names:
-                return np.array([names[name.lower()]])
+        for name in (spoken, rest if article in ("a", "an") else spoken):
+            if name in names:
+                return np.array([names[name]])
         known = ", ".join(self.words["class"][:50]) + (", ..." if self.count > 51 else "")
         raise DataError(f"caption {caption!r}: names no class; known are {known}")
 
@@ -35,11 +40,12 @@ class Names:
         return rows
 
 
-class NamedImages:
-    """Images with classes, as CaptionedGlyphs has glyphs.
+def _plain(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
-    Raises DataError where they have no classes, or all the same: then there is nothing to say of them.
-    """
+
+class NamedImages:
+    """Images with classes, as CaptionedGlyphs has glyphs."""
 
     def __init__(self, images: Images, grammar: Names):
         self.images, self.grammar = images, grammar
@@ -57,7 +63,13 @@ class NamedImages:
         return self.paint(rows, rng), rows
 
     def fill(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Rows (N, 1) -> rows in which each 0 has become a class, drawn as often as it comes."""
+        """Rows (N, 1) -> rows in which each 0 has become a class, drawn as often as it comes.
+
+        DataError, one line, where a class is said of which there is no image.
+        """
+        for row in rows:
+            if row[0] and row[0] - 1 not in self._of:
+                raise DataError(f"caption {self.grammar.write(row)!r}: no image of this set is of that class")
         drawn = 1 + self.classes[rng.integers(len(self.classes), size=len(rows))]
         return np.where(rows > 0, rows, drawn[:, None])
 
