@@ -344,10 +344,10 @@ def in_training_mode(images: np.ndarray) -> np.ndarray:
 
 kept, mistaken = extractor.state(), {}
 for name in ("GAN", "blurred"):
-    wrong = scores.frechet(real=in_training_mode(real), generated=in_training_mode(sets[name]))
-    print(f"{name}: {found[name].frechet:.2f}; with the extractor in training mode {wrong:.2f}")
-    mistaken[name] = wrong
+    mistaken[name] = scores.frechet(real=in_training_mode(real), generated=in_training_mode(sets[name]))
 extractor.load_state(kept)
+for name, wrong in mistaken.items():
+    print(f"{name}: {found[name].frechet:.2f}; with the extractor in training mode {wrong:.2f}")
 
 # %% [markdown]
 # ## Checks, or a verdict

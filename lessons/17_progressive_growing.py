@@ -20,13 +20,14 @@ from npgan import data, growing, losses, networks, show, verdict
 from npgan.adversarial import discriminator_step, generator_step, r1, wgan_gp
 from npgan.backend import to_device
 from npgan.errors import DataError
+from npgan.kinds import told_apart
 from npgan.layers.resize import repeat
 from npgan.lesson import Lesson
 from npgan.metrics import scores
 from npgan.metrics.features import WIDTH as FEATURES
 from npgan.metrics.features import features, train_extractor
 from npgan.metrics.pyramid import pyramid_distances
-from npgan.metrics.samples import generate
+from npgan.metrics.samples import accuracy, generate
 from npgan.optim import Adam, MovingAverage, linear_decay
 from npgan.series import Series
 
@@ -54,12 +55,14 @@ ROUNDS = {4: 400, 8: 450, 16: 850, 32: 750, 64: 300}  # by the size of the image
 PLAIN_ROUNDS = 370  # of lesson 9's network: about as many seconds
 FADING = 0.5  # the part of a stage in which its new blocks come in
 ANEW = True  # the moving average begins anew with each stage
+TOLD = True  # both players are told what each image is of
 LOSS = "R1"  # or "WGAN-GP"
-RATE = 1e-2
-AS_SHIPPED = (ROUNDS[64], PLAIN_ROUNDS, FADING, ANEW, LOSS) == (300, 370, 0.5, True, "R1")
+RATE = 2e-2
+CHOSEN = (ROUNDS, PLAIN_ROUNDS, FADING, ANEW, TOLD, LOSS, RATE)
+AS_SHIPPED = CHOSEN == ({4: 400, 8: 450, 16: 850, 32: 750, 64: 300}, 370, 0.5, True, True, "R1", 2e-2)
 LATENT, BATCH = 64, 16
 GAMMA = 1.2e-3  # the weight of R1 for each pixel
-EVERY = 4  # R1 in each fourth round, and four times as strong (Karras et al. 2020, appendix B)
+EVERY = 4 if LOSS == "R1" else 1  # rounds a penalty, EVERY times as strong (Karras et al. 2020, appendix B)
 
 # %% [markdown]
 # ## The images, and two rulers
@@ -85,12 +88,22 @@ SIZE, COLOURS = SIZES[-1], images.shape[2]
 held = max(1, min(1000, len(images) // 6))
 train, held_out = images.split(held, np.random.default_rng(args.seed))
 real, others = held_out[:], train[: min(held, len(train))]
-key = next((name for name in ("character", "class") if name in train.labels), None)
-labels = train.labels[key] if key else None
-extractor = train_extractor(train, labels, seed=args.seed, steps=10 if args.quick else 300)
+extractor = train_extractor(train, train.classes, seed=args.seed, steps=10 if args.quick else 300)
 real_features = features(extractor, real)
 LEVELS = 30 if args.quick else 500  # images that the second ruler looks at
-fixed = np.random.default_rng(9).standard_normal((max(held, 16), LATENT), dtype=np.float32)
+
+kinds = told_apart(train, rng) if TOLD else np.zeros(len(train), int)
+KINDS = int(kinds.max()) + 1
+
+
+def draw_noise(kinds, rng):
+    """Noise, and beside it a 1 in the column of what is to be drawn: (N, LATENT + KINDS)."""
+    noise = rng.standard_normal((len(kinds), LATENT), dtype=np.float32)
+    return np.concatenate([noise, np.eye(KINDS, dtype=np.float32)[kinds]], axis=1)
+
+
+drawn_kinds = np.random.default_rng(9).choice(kinds, max(held, 16))
+fixed = draw_noise(drawn_kinds, np.random.default_rng(9))
 
 
 def measure(sample):
@@ -103,8 +116,6 @@ def measure(sample):
     return found | {f"{height} pixels": distance for height, distance in levels.items()}
 
 
-if len(others) < held:
-    raise DataError(f"{images.name}: wanted 3 images or more, got {len(images)}")
 floor = measure(others)
 print(f"{len(train)} images of {SIZE} x {SIZE} to learn from, {held} held out")
 print("real images against real ones: " + ", ".join(f"{name} {value:.3f}" for name, value in floor.items()))
@@ -131,11 +142,10 @@ lesson.picture(show.titled(pixels, "real images, as D sees them", rows=[f"{s}" f
 # square. The *minibatch standard deviation* in D's last block: one more feature says how much the images of a batch
 # differ, so D sees when G draws the same again and again. And the *equalised learning rate*: all weights are drawn
 # from N(0, 1) and multiplied by a constant, sqrt(2 / inputs), each time they are used. So Adam's steps, which have
-# the same length for all, mean the same for all.
+# the same length for all, mean the same for all. (Each block has an Adam of its own: `BlockAdam` says why.)
 #
-# And what nobody warns of: a single Adam counts its rounds for all blocks. It makes up for moments that start at
-# zero, but only in its own first rounds. A block that comes in later would move ten times too far in its first step
-# (one over the square root of 1 - beta_2, which is 0.99 here). So each block has an Adam of its own.
+# And one thing of lesson 9: both players are told what each image is of. That is its class, or where nobody has named
+# any a heap of K-means (`npgan/kinds.py`). The paper's players were told nothing, and had days (exercise 4).
 #
 # ## The loss
 #
@@ -143,22 +153,20 @@ lesson.picture(show.titled(pixels, "real images, as D sees them", rows=[f"{s}" f
 # differences matter to that loss. The other candidate is lesson 7's cross-entropy with R1 on the slope of D. R1 is a
 # sum over pixels. Where an image has four times as many pixels, each counts a quarter as much for what is drawn, and
 # the sum of the squares is a quarter, too: so its weight grows with the number of pixels. R1 has won: with `--size
-# 16`, seed 0, the Frechet distance is 4.3 after 72 seconds; with `LOSS = "WGAN-GP"` it is 5.6, and the same rounds
-# take 98, as the penalty is paid in each of them (at a third of the rate 9.7). One seed: a hint, no proof.
+# 16`, seeds 0 to 2, it ends at a Frechet distance of 2.95 +- 0.19 after 65 seconds. `LOSS = "WGAN-GP"` ends at 3.61
+# +- 0.18, and the same rounds take 85, for that penalty is paid in each.
 
 # %%
 lesson.step("Networks that grow")
-generator = growing.GrowingGenerator(SIZE, COLOURS, LATENT, rng).to(args.device)
-discriminator = growing.GrowingDiscriminator(SIZE, COLOURS, rng).to(args.device)
+generator = growing.GrowingGenerator(SIZE, COLOURS, LATENT + KINDS, rng).to(args.device)
+discriminator = growing.GrowingDiscriminator(SIZE, COLOURS, rng, outputs=KINDS).to(args.device)
 part = args.steps / STEPS
 plan = growing.Plan({s: max(2, round(part * ROUNDS.get(s, ROUNDS[64]))) for s in SIZES}, FADING)
 for size, count in plan.rounds.items():
     for network in (generator, discriminator):
         network.grow(growing.Now(size, 1.0))
-    ours = [
-        sum(p.value.size for n in net.in_play() for p in net.blocks[n].parameters())
-        for net in (generator, discriminator)
-    ]
+    in_play = [[net.blocks[name] for name in net.in_play()] for net in (generator, discriminator)]
+    ours = [sum(p.value.size for block in blocks for p in block.parameters()) for blocks in in_play]
     print(f"{size:>4} pixels: {count:5} rounds, weights in play {ours[0]:,} in G and {ours[1]:,} in D")
 
 
@@ -170,17 +178,13 @@ def drift(logits, target):
     return value + 1e-3 * (logits * logits).mean(), dlogits + 2e-3 / logits.size * logits
 
 
-# D's loss, G's loss, D's penalty, and in which rounds it is paid.
-GAMES = {
-    "R1": (
-        losses.binary_cross_entropy,
-        losses.binary_cross_entropy,
-        lambda size: r1(EVERY * GAMMA * size**2),
-        EVERY,
-    ),
-    "WGAN-GP": (drift, losses.wasserstein, lambda size: wgan_gp(10.0, rng), 1),
-}
-D_LOSS, G_LOSS, PENALTY, PAID = GAMES[LOSS]
+D_LOSS, G_LOSS = [losses.binary_cross_entropy] * 2 if LOSS == "R1" else [drift, losses.wasserstein]
+
+
+def penalty(size):
+    """D's penalty, for images of this size; it is paid in each EVERYth round."""
+    return r1(EVERY * GAMMA * size**2) if LOSS == "R1" else wgan_gp(10.0, rng)
+
 
 # %% [markdown]
 # ## The game, as it grows
@@ -194,19 +198,16 @@ D_LOSS, G_LOSS, PENALTY, PAID = GAMES[LOSS]
 # average begins anew: after k rounds it is one over k / 9 of them, as at the start of a training.
 #
 # `stages.png` has a row for each stage, always from the same noise: first come colours, then places, then shapes,
-# then edges. `fade.gif` shows how one stage goes over into the next.
-#
-# The printed lines stand in the middle of each stage, where a fade ends, and at its end. Seeds 0, 1 and 2: the
-# Frechet distance falls from 31, 28 and 33 after the stage of 4 pixels to 11.8, 10.0 and 11.5 after that of 16, a
-# third of the seconds, and to 7.5, 6.5 and 8.6 after that of 32 (samples enlarged). The last stage, with the dearest
-# rounds, does not bring it down: 8.6, 6.9 and 8.5. It brings edges (the level of 64 pixels, from 0.47 to 0.24, 0.44
-# and 0.29), and upsets colours, which were best after the stage of 16 (the level of 16 pixels, 0.08, 0.08 and 0.05,
-# at the end 0.15, 0.12 and 0.10): at each fade new layers make all the colours, and have to learn to.
+# then edges. `fade.gif` shows how one stage goes over into the next. The printed lines stand in the middle of each
+# stage, where a fade ends, and at its end. Seeds 0, 1 and 2: the Frechet distance falls from 34, 31 and 32 after the
+# stage of 4 pixels to 7.2, 5.2 and 5.1 after that of 16, a third of the seconds, to 2.3, 4.0 and 3.3 after that of 32
+# (samples enlarged), and to 2.4, 1.8 and 2.8 at the end. The last stage brings edges: the level of 64 pixels falls
+# from 0.47 to 0.16, 0.17 and 0.21. Each fade upsets colours, which new layers have to learn (the level of 16 pixels:
+# 0.08, 0.07, 0.13 before the last one, 0.16, 0.14, 0.19 in its middle, 0.13, 0.10, 0.13 at the end).
 
 # %%
-series = Series(
-    lesson, ["growing", "plain"], {"images": len(train), "shape": list(train.shape), "loss": LOSS}
-)
+kept = {"images": len(train), "shape": list(train.shape), "chosen": repr(CHOSEN)}
+series = Series(lesson, ["growing", "plain"], kept)
 
 
 def drawn(network, noise):
@@ -236,6 +237,7 @@ def play(name, rounds, parts, one_round, average, marks, look=lambda done: None)
 
 lesson.step("The game, as it grows")
 rate = linear_decay(RATE, 0, plan.total, begin=plan.total - plan.rounds[SIZE])
+player, judge = networks.ToldGenerator(generator, KINDS), networks.ToldDiscriminator(discriminator)
 g_optimizer, d_optimizer = (growing.BlockAdam(net, rate, 0.0, 0.99) for net in (generator, discriminator))
 average = MovingAverage(generator, 0.995)
 count = min(BATCH, len(train))
@@ -251,12 +253,11 @@ def grown_round(done):
         network.grow(now)
     if ANEW and done in begins:
         average.steps = 0
-    noise = to_device(rng.standard_normal((count, LATENT), dtype=np.float32), args.device)
     x = growing.shown(to_device(next(batches), args.device), now)
-    fake = generator.forward(noise)
-    penalty = PENALTY(now.size) if done % PAID == 0 else None
-    d = discriminator_step(discriminator, x, fake, d_optimizer, D_LOSS, penalty)
-    return d, generator_step(generator, discriminator, fake, g_optimizer, G_LOSS)
+    fake = player.forward(to_device(draw_noise(kinds[batches.rows], rng), args.device))
+    paid = penalty(now.size) if done % EVERY == 0 else None
+    d = discriminator_step(judge, [x, fake[1]], fake, d_optimizer, D_LOSS, paid)
+    return d, generator_step(player, judge, fake, g_optimizer, G_LOSS)
 
 
 tenths = {int(ends[s] - count * k / 10) for s, count in plan.rounds.items() for k in range(10)}
@@ -283,30 +284,31 @@ if rows:  # none where --resume goes on after the end
 # ## The plain network, as many seconds
 #
 # Lesson 9's DCGAN for 64 x 64: from 8 x 8 up and down to 4 x 4, batch normalisation, batches of 64, both rates
-# falling in the second half, the moving average, without kinds (nobody is told any here). All sizes are there from
-# the first round. It has no penalty to pay, and a round costs as much as three of the grown network's last ones.
+# falling in the second half, the moving average. It is told the same. All sizes are there from the first round. It
+# has no penalty to pay, and a round costs as much as three of the grown network's last ones.
 
 # %%
 lesson.step("The plain network, as many seconds")
 rounds = max(2, round(part * PLAIN_ROUNDS))
-plain = networks.normal_weights(networks.dcgan_generator(train.shape, LATENT, rng), rng).to(args.device)
-judge = networks.normal_weights(networks.dcgan_discriminator(train.shape, rng), rng).to(args.device)
+plain = networks.normal_weights(networks.dcgan_generator(train.shape, LATENT + KINDS, rng), rng)
+plain = networks.ToldGenerator(plain, KINDS).to(args.device)
+plain_judge = networks.normal_weights(networks.dcgan_discriminator(train.shape, rng, outputs=KINDS), rng)
+plain_judge = networks.ToldDiscriminator(plain_judge).to(args.device)
 plain_g = Adam(plain.parameters(), linear_decay(2e-3, 0, rounds, begin=rounds // 2))
-plain_d = Adam(judge.parameters(), linear_decay(4e-4, 0, rounds, begin=rounds // 2))
-plain_average = MovingAverage(plain)
+plain_d = Adam(plain_judge.parameters(), linear_decay(4e-4, 0, rounds, begin=rounds // 2))
+plain_average = MovingAverage(plain.body)
 batch = min(8 if args.quick else 64, len(train))
 plain_batches = train.batches(batch, rng)
 
 
 def plain_round(done):
-    noise = to_device(rng.standard_normal((batch, LATENT), dtype=np.float32), args.device)
     x = to_device(next(plain_batches), args.device)
-    fake = plain.forward(noise)
-    d = discriminator_step(judge, x, fake, plain_d)
-    return d, generator_step(plain, judge, fake, plain_g)
+    fake = plain.forward(to_device(draw_noise(kinds[plain_batches.rows], rng), args.device))
+    d = discriminator_step(plain_judge, [x, fake[1]], fake, plain_d)
+    return d, generator_step(plain, plain_judge, fake, plain_g)
 
 
-parts = {"generator": plain, "discriminator": judge, "batches": plain_batches}
+parts = {"generator": plain, "discriminator": plain_judge, "batches": plain_batches}
 parts |= {"g_optimizer": plain_g, "d_optimizer": plain_d}
 eighths = {max(1, round(rounds * k / 8)) for k in range(1, 9)}
 direct = play("plain", rounds, parts, plain_round, plain_average, eighths)
@@ -314,30 +316,27 @@ direct = play("plain", rounds, parts, plain_round, plain_average, eighths)
 # %% [markdown]
 # ## Which is better, and when?
 #
-# `comparison.png` draws the distances over the seconds, `samples.png` the samples of both. After 188, 191 and 191
+# `comparison.png` draws the distances over the seconds, `samples.png` the samples of both. After 195, 193 and 189
 # processor seconds, seeds 0, 1 and 2 (`--seed`):
 #
 #                  growing                 plain                   real
-#     Frechet       7.79   7.26   8.49     11.59  10.60  11.10     0.42  0.52  0.36
-#     64 pixels     0.285  0.431  0.295     0.373  0.365  0.382    0.016 0.020 0.022
-#     32 pixels     0.114  0.102  0.122     0.161  0.189  0.175    0.019 0.017 0.027
-#     16 pixels     0.196  0.125  0.095     0.095  0.072  0.057    0.031 0.036 0.035
+#     Frechet       2.81   1.88   2.86      8.76   3.96   5.51     0.42  0.52  0.36
+#     64 pixels     0.164  0.169  0.224     0.613  0.600  0.448    0.016 0.020 0.022
+#     32 pixels     0.094  0.107  0.108     0.196  0.149  0.184    0.019 0.017 0.027
+#     16 pixels     0.134  0.103  0.156     0.218  0.162  0.138    0.031 0.036 0.035
+#     digit read    94.5%  91.9%  91.9%     86.4%  96.2%  93.0%    99.8% 98.2% 99.0%
 #
-# In 3 of 3 seeds growing is ahead in the Frechet distance, by a quarter to a third, and at the level of 32 pixels,
-# where strokes are: its digits can be read, those of the plain network are still clouds. In 3 of 3 it is behind at
-# the level of 16 pixels, colours and places: many of its samples share a few colours. (The classifier was told
-# characters, so its features know shapes, and care little for colours; the first ruler does not see this.) At 64
-# pixels it is ahead in 2 of 3. Both are far from real images: this is a training of three minutes.
+# In 3 of 3 seeds growing is ahead in the Frechet distance, in edges and in strokes, in 2 of 3 in colours and places.
+# The last row is the share of samples in which the first ruler's classifier sees the digit that was meant: nearly all
+# can be read, those of both. What the plain network's have besides is a pattern of dots. And see when: it was nearer
+# on the way (3.8 after 121 seconds, 2.9 after 95, 2.9 after 165), nearly as near as growing ever comes (2.3, 1.8,
+# 2.8). Then its discriminator wins, and its samples get worse; it has no penalty that would hold it.
 #
-# A reason is that small images are cheap. A round at 4, 8, 16 and 32 pixels costs a sixteenth, a sixth, a third and
-# three fifths of one at 64. So after 70 seconds growing has seen 27,200 images in 1,700 rounds, the plain network
-# 8,900 in 139. It pays some of that back later: its convolutions slide over all pixels, those of the plain network
-# over each second one.
-#
-# Is it growing, or that network with its many small batches? All at 64 pixels from the start, `ROUNDS = {4: 1, 8: 1,
-# 16: 1, 32: 1, 64: 1100}`, it has a Frechet distance of 11.9 after 206 seconds, as the plain network, where grown it
-# has 8.6 after 207 (seed 0). At 16 x 16 the gain is smaller (exercise 1). Lesson 14's DCGAN, grown once from 8 to 16
-# without a fade, got worse by it.
+# Small images are cheap: a round at 4, 8, 16 and 32 pixels costs a sixteenth, a sixth, a third and three fifths of
+# one at 64. So after 70 seconds growing has seen 27,200 images in 1,700 rounds, the plain network 8,900 in 139. But
+# is it growing, or that network with its many small batches? All at 64 pixels from the start, `ROUNDS = {4: 1, 8: 1,
+# 16: 1, 32: 1, 64: 1150}`, it ends at 4.0, 4.4 and 4.7 after as many seconds, grown at 2.4, 1.8 and 2.8: so growing
+# pays here. At 16 x 16 it does not (exercise 1), and the fade nowhere: without it the end is 1.9, 2.4 and 3.4.
 
 # %%
 lesson.step("Which is better, and when?")
@@ -359,9 +358,13 @@ last = {
 print(f"after {end:.0f} processor seconds:   growing    plain    real")
 for name, (ours, theirs) in last.items():
     print(f"{name:>12}               {ours:10.3f} {theirs:8.3f} {floor[name]:7.3f}")
-both = [drawn(network, fixed[:24]) for network in (average.layer, plain_average.layer)]
-pixels = show.image_grid(np.concatenate([np.resize(real, (24, *train.shape)), *both]), 12)
+both = [drawn(network, fixed) for network in (average.layer, plain_average.layer)]
+pixels = show.image_grid(np.concatenate([np.resize(part, (24, *train.shape)) for part in (real, *both)]), 12)
 lesson.picture(show.titled(pixels, "two rows each", rows=["real", "growing", "plain"]), "samples.png")
+if TOLD and train.classes is not None:
+    meant = [(real, held_out.classes), *((images, drawn_kinds) for images in both)]
+    read = [accuracy(extractor, images, classes) for images, classes in meant]
+    print("the classifier reads what was meant in {:.1%} of real images, {:.1%}, {:.1%}".format(*read))
 
 # %% [markdown]
 # ## Checks, or a verdict
@@ -371,11 +374,12 @@ lesson.step("Checks, or a verdict")
 if lesson.shipped and AS_SHIPPED:
     ours, theirs = np.array([last[name] for name in floor]).T
     growing_to_plain = dict(zip(floor, ours / theirs))
-    assert max(floor[name] / min(last[name]) for name in floor) < 0.8  # seeds 0 to 2: at most 0.61
+    assert max(floor[name] / min(last[name]) for name in floor) < 0.8  # seeds 0 to 2: at most 0.35
     # Seeds 0 to 2 lie in the ranges behind; another processor rounds otherwise, and the game goes another way.
-    assert growing_to_plain["frechet"] < 0.9  # 0.67 to 0.76
-    assert growing_to_plain["32 pixels"] < 0.9  # 0.54 to 0.71
-    assert growing_to_plain["16 pixels"] > 1.2  # 1.67 to 2.06
+    assert growing_to_plain["frechet"] < 0.9  # 0.32 to 0.52
+    assert growing_to_plain["64 pixels"] < 0.9  # 0.27 to 0.50
+    assert growing_to_plain["32 pixels"] < 0.95  # 0.48 to 0.72
+    assert read[1] > 0.85  # 0.92 to 0.95
     lesson.end()
 else:
     nearer = [name for name, (ours, theirs) in last.items() if ours < theirs]
@@ -385,12 +389,12 @@ else:
 # %% [markdown]
 # ## Exercises
 #
-# They take two minutes each with `--size 16`, and `PLAIN_ROUNDS = 2` beside them: the other network is not asked
-# here. First make such a run as shipped, to compare with. Read the Frechet distances, which are printed in the middle
-# and at the end of each stage.
+# They take two minutes each with `--size 16`, and `PLAIN_ROUNDS = 2` beside them: the other network is not asked.
+# First make such a run as shipped. Compare the Frechet distances in the middle and at the end of each stage.
 #
 # 1. Is it growing, or the network? `ROUNDS = {4: 1, 8: 1, 16: 1150, 32: 1, 64: 1}`: nearly all seconds at full size.
 # 2. What is the fade for? `FADING = 0.0`. Look at both, the middle and the end.
 # 3. What if the average does not begin anew? `ANEW = False`. Look at both.
+# 4. What is it worth to be told what an image is of? `TOLD = False`.
 #
 # Worked answers, with the figures to expect: `python lessons/answers/17_progressive_growing.py`.

@@ -212,7 +212,7 @@ class GrowingGenerator(Growing):
 
 
 class GrowingDiscriminator(Growing):
-    """Images (N, size, size, colours) -> logits (N, 1): the generator's mirror image, without normalisation.
+    """Images (N, size, size, colours) -> logits (N, outputs): the generator's mirror image, without normalisation.
 
     The last block sees in one more channel how much the images of the batch differ (section 3).
     """
