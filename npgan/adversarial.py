@@ -184,9 +184,7 @@ def penalise(discriminator: Layer, x: Array, penalty: Callable[[Array], Loss]) -
     told = isinstance(g, list)
     value, v = penalty(g[0] if told else g)
     discriminator.forward(x)  # leaves the slopes
-    if (
-        told
-    ):  # what else is told stays as it is: nothing runs through beside v (None: D has no gradient by it)
+    if told:  # what else D was told is constant: nothing runs through beside v
         v = [v, *(None if part is None else array_module(part).zeros_like(part) for part in g[1:])]
     discriminator.tangent(v)
     discriminator.backward_parameters(ones)
