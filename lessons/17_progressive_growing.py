@@ -52,7 +52,7 @@ args, rng = lesson.args, lesson.rng
 
 # %%
 ROUNDS = {4: 400, 8: 450, 16: 850, 32: 750, 64: 300}  # by the size of the images
-PLAIN_ROUNDS = 370  # of lesson 9's network: about as many seconds
+PLAIN_ROUNDS = 370  # of lesson 9's network at 64 pixels, more at fewer: about as many seconds
 FADING = 0.5  # the part of a stage in which its new blocks come in
 ANEW = True  # the moving average begins anew with each stage
 TOLD = True  # both players are told what each image is of
@@ -289,7 +289,7 @@ if rows:  # none where --resume goes on after the end
 
 # %%
 lesson.step("The plain network, as many seconds")
-rounds = max(2, round(part * PLAIN_ROUNDS))
+rounds = max(2, round(part * PLAIN_ROUNDS * {8: 5, 16: 8, 32: 4}.get(SIZE, 1)))
 plain = networks.normal_weights(networks.dcgan_generator(train.shape, LATENT + KINDS, rng), rng)
 plain = networks.ToldGenerator(plain, KINDS).to(args.device)
 plain_judge = networks.normal_weights(networks.dcgan_discriminator(train.shape, rng, outputs=KINDS), rng)

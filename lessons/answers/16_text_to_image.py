@@ -24,6 +24,9 @@ alone = held({"COPIES = 2  #": "COPIES = 1  #"})
 answers.between("diversity with pairs", base["diversity"], 0.3, 1, full=True)
 answers.between("diversity without", alone["diversity"], 0.5, 0.8, full=True)
 answers.between("main without", alone["main"], 0.75, 0.95, full=True)
+# Over a fifth of the rounds pairs gain nothing: seed 0 gives a diversity of 0.59 with them and 0.64 without, and 75%
+# and 86% are right. After a minute each (16_ways_of_telling.py, three seeds) it is the same. They pay late: after 220
+# seconds, seed 0, diversity is 0.70 without them, and with them 0.88 at the lesson's end.
 
 answers.exercise(3, "36 characters")
 letters_too = {
