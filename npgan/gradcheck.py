@@ -48,6 +48,26 @@ def check_gradient(
     the relative error is not below `tolerance` with any step, TypeError where `value` is not float64. The error is
     0 where both are zero, or nothing but rounding lies between them: so it is for a bias before BatchNormalization.
     """
+    _check_arrays(name, value, gradient)
+    size = _size(value)
+    vs = [to_device(rng.standard_normal(value.shape), device_of(value)) for _ in range(directions)]
+    found = []  # for each step: (h, finite differences, <gradient, v>, largest sum of |dy * y|), one for each v
+    for factor in STEPS:
+        h = eps * factor * size
+        numeric, analytic, output = _slopes(function, value, gradient, dy, vs, h)
+        error = _relative_error(numeric, analytic)
+        # Zero against zero: rounding may hide a slope, so look from afar, unless there is nothing to round.
+        if error < tolerance and (any(numeric) or factor == FAR or output == 0):
+            return error
+        found.append((h, np.array(numeric), np.array(analytic), output))
+    if _within_rounding(found):
+        return 0.0
+    _, numeric, analytic, _ = found[0]
+    error = _relative_error(numeric, analytic)
+    raise GradientError(_report(name, eps, tolerance, error, vs, numeric, analytic))
+
+
+def _check_arrays(name: str, value: Array, gradient: Array) -> None:
     if value.dtype != np.float64:
         raise TypeError(f"{name}: a gradient check needs float64, got {value.dtype}; use Layer.astype")
     if not hasattr(gradient, "dtype"):
@@ -58,40 +78,34 @@ def check_gradient(
         raise GradientError(f"{name}: gradient has shape {gradient.shape}, the value {value.shape}")
     if gradient.dtype != value.dtype:
         raise GradientError(f"{name}: gradient is {gradient.dtype}, the value {value.dtype}")
-    original = value.copy()
-    size = _size(original)
-    vs = [to_device(rng.standard_normal(value.shape), device_of(value)) for _ in range(directions)]
-    found = []  # for each step: (h, finite differences, <gradient, v>, largest sum of |dy * y|), one for each v
+
+
+def _slopes(
+    function: Callable[[], Array],
+    value: Array,
+    gradient: Array,
+    dy: Array | float,
+    vs: list[Array],
+    h: float,
+) -> tuple[list[float], list[float], float]:
+    """The slope of sum(dy * function()) along each v, by finite differences and by the gradient.
+
+    `value` is moved in place by h * v, both ways, and put back. Last, the largest sum of |dy * y|.
+    """
+    original, numeric, analytic, output = value.copy(), [], [], 0.0
     try:
-        for factor in STEPS:
-            h = eps * factor * size
-            numeric, analytic, output = [], [], 0.0
-            for v in vs:
-                with np.errstate(
-                    all="ignore"
-                ):  # far away from x anything may happen; NaN agrees with nothing
-                    value[...] = original + h * v
-                    right, above = (
-                        value.copy(),
-                        function().copy(),
-                    )  # it may be a view of the value, as Flatten's
-                    value[...] = original - h * v
-                    moved, difference = right - value, above - function()  # moved: 2 h v as it was rounded
-                    numeric.append(float((difference * dy).sum()) / (2 * h))
-                    analytic.append(float((gradient * moved).sum()) / (2 * h))
-                    output = max(output, float(abs(above * dy).sum()))
-            error = _relative_error(numeric, analytic)
-            # Zero against zero: rounding may hide a slope, so look from afar, unless there is nothing to round.
-            if error < tolerance and (any(numeric) or factor == FAR or output == 0):
-                return error
-            found.append((h, np.array(numeric), np.array(analytic), output))
+        for v in vs:
+            with np.errstate(all="ignore"):  # far away from x anything may happen; NaN agrees with nothing
+                value[...] = original + h * v
+                right, above = value.copy(), function().copy()  # it may be a view of the value, as Flatten's
+                value[...] = original - h * v
+                moved, difference = right - value, above - function()  # moved: 2 h v as it was rounded
+                numeric.append(float((difference * dy).sum()) / (2 * h))
+                analytic.append(float((gradient * moved).sum()) / (2 * h))
+                output = max(output, float(abs(above * dy).sum()))
     finally:
         value[...] = original
-    if _within_rounding(found):
-        return 0.0
-    _, numeric, analytic, _ = found[0]
-    error = _relative_error(numeric, analytic)
-    raise GradientError(_report(name, eps, tolerance, error, vs, numeric, analytic))
+    return numeric, analytic, output
 
 
 def check_layer(
